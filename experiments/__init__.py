@@ -1,0 +1,1 @@
+"""Named experiments, one plain Python file each; installed as `sandbox.experiments`."""
