@@ -1,0 +1,323 @@
+"""Matrix products for recurrent layers: C += A W with a W that is packed once, and C += A^T B for weight gradients.
+
+Every element of C is one chain of fused multiply-adds over ascending k, starting from the value that C holds:
+
+    c_0 = C[i, j],   c_{k+1} = fma(A[i, k], W[k, j], c_k),   C[i, j] = c_K
+
+so its bits depend on its inputs alone: not on the tile, the vector width, the rows around it or the machine. (Goto &
+van de Geijn 2008 for packed panels and register tiles; BLAS does not promise an order.)
+
+A *panel* holds `width(dtype)` neighbouring columns of W, row after row, zero-padded: shape (panels, K, width). The
+innermost loop, written as LLVM IR by `_tile`, keeps a block of C in vector registers while it walks k. Its shape
+follows the registers of the target CPU; blocks at the edges of C use fewer rows or a scratch copy.
+
+All functions take C-contiguous matrices and a first column, so that a run of columns needs no copy. They check
+nothing: shapes are the caller's contract.
+"""
+
+import numpy as np
+
+from sandbox.jit import COMPILED, inline, intrinsic, ir, kernel, registers, types
+
+VECTOR_BYTES, REGISTERS = registers()
+VECTORS = 2  # neighbouring vectors in one panel row
+# Rows of a full tile: rows x VECTORS accumulators, VECTORS for the panel row and one or two for the broadcast.
+ROWS = 8 if REGISTERS >= 32 else 6
+DEPTH = 256  # k values per block of A^T B: one packed panel block fills about half of a first-level cache
+
+
+def width(dtype) -> int:
+    """Columns in one panel for a dtype: `VECTORS` vector registers."""
+    return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
+
+
+# Pointers and the register tile ----------------------------------------------------------------------------------
+
+
+@intrinsic
+def _pointer(typingctx, array, offset):
+    """Pointer to the element of a contiguous array with this flat index."""
+
+    def codegen(context, builder, signature, args):
+        data = context.make_array(signature.args[0])(context, builder, args[0]).data
+        return builder.gep(data, [args[1]])
+
+    return types.CPointer(array.dtype)(array, types.int64), codegen
+
+
+@intrinsic
+def _ahead(typingctx, pointer, elements):
+    """The pointer moved by a number of elements."""
+
+    def codegen(context, builder, signature, args):
+        return builder.gep(args[0], [args[1]])
+
+    return pointer(pointer, types.int64), codegen
+
+
+def _move(elements):
+    """Generate a copy of a fixed number of neighbouring elements, `elements(itemsize)`, as one vector."""
+
+    @intrinsic
+    def move(typingctx, new, old):
+        def codegen(context, builder, signature, args):
+            itemsize = signature.args[0].dtype.bitwidth // 8
+            vector = ir.VectorType(args[0].type.pointee, elements(itemsize)).as_pointer()
+            value = builder.load(builder.bitcast(args[1], vector), align=itemsize)
+            builder.store(value, builder.bitcast(args[0], vector), align=itemsize)
+            return context.get_dummy_value()
+
+        return types.void(new, old), codegen
+
+    return move
+
+
+_move_panel, _move_rows = _move(lambda itemsize: VECTORS * VECTOR_BYTES // itemsize), _move(lambda itemsize: ROWS)
+
+
+def _tile(rows, panels):
+    """Generate C[rows, panels * width] += A[rows, depth] W[depth, panels * width] in registers.
+
+    The intrinsic's arguments: a, its strides over rows and k; b and its stride over panels; depth; c and its row
+    stride (strides in elements). Loops over k only; depth must be at least 1.
+    """
+
+    @intrinsic
+    def tile(typingctx, a, a_row, a_k, b, b_panel, depth, c, c_row):
+        i64 = types.int64
+        signature = types.void(a, i64, i64, b, i64, i64, c, i64)
+
+        def codegen(context, builder, signature, args):
+            _emit_tile(context, builder, signature.args[0].dtype, args, rows, panels)
+            return context.get_dummy_value()
+
+        return signature, codegen
+
+    return tile
+
+
+def _emit_tile(context, builder, dtype, args, rows, panels):
+    a, a_row, a_k, b, b_panel, depth, c, c_row = args
+    itemsize = dtype.bitwidth // 8
+    lanes = VECTOR_BYTES // itemsize
+    count = panels * VECTORS
+    scalar = context.get_value_type(dtype)
+    vector = ir.VectorType(scalar, lanes)
+    i64 = ir.IntType(64)
+
+    def const(value):
+        return ir.Constant(i64, value)
+
+    def at(pointer, offset):
+        return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
+
+    def column(v):  # element offset of vector v from the first panel's row
+        return builder.add(builder.mul(b_panel, const(v // VECTORS)), const(v % VECTORS * lanes))
+
+    a_rows = [builder.gep(a, [builder.mul(a_row, const(m))]) for m in range(rows)]
+    b_columns = [builder.gep(b, [column(v)]) for v in range(count)]
+    c_at = [[at(c, builder.add(builder.mul(c_row, const(m)), const(v * lanes))) for v in range(count)]
+            for m in range(rows)]  # fmt: skip
+    start = [[builder.load(p, align=itemsize) for p in row] for row in c_at]
+
+    entry = builder.block
+    body, end = builder.append_basic_block("k.body"), builder.append_basic_block("k.end")
+    builder.branch(body)
+    builder.position_at_end(body)
+    k = builder.phi(i64)
+    k.add_incoming(const(0), entry)
+    total = [[builder.phi(vector) for _ in range(count)] for _ in range(rows)]
+    a_at, b_at = builder.mul(k, a_k), builder.mul(k, const(VECTORS * lanes))
+    b_row = [builder.load(at(pointer, b_at), align=itemsize) for pointer in b_columns]
+    undefined, splat = ir.Constant(vector, ir.Undefined), ir.Constant(ir.VectorType(ir.IntType(32), lanes), [0] * lanes)
+    following = []
+    for m in range(rows):
+        element = builder.load(builder.gep(a_rows[m], [a_at]))
+        wide = builder.insert_element(undefined, element, ir.Constant(ir.IntType(32), 0))
+        wide = builder.shuffle_vector(wide, undefined, splat)
+        following.append([_vector_fma(builder, vector, wide, b_row[v], total[m][v]) for v in range(count)])
+    k_next = builder.add(k, const(1))
+    k.add_incoming(k_next, body)
+    for m in range(rows):
+        for v in range(count):
+            total[m][v].add_incoming(start[m][v], entry)
+            total[m][v].add_incoming(following[m][v], body)
+    branch = builder.cbranch(builder.icmp_signed("<", k_next, depth), body, end)
+    # Unrolled over k, the tile no longer fits the registers and spills: a third of the speed.
+    off = builder.module.add_metadata([builder.module.add_metadata(["llvm.loop.unroll.disable"])])
+    branch.set_metadata("llvm.loop", off)
+    builder.position_at_end(end)
+    for m in range(rows):
+        for v in range(count):
+            builder.store(following[m][v], c_at[m][v], align=itemsize)
+
+
+def _vector_fma(builder, vector, a, b, c):
+    kind = {"float": "f32", "double": "f64"}[str(vector.element)]
+    name = f"llvm.fma.v{vector.count}{kind}"
+    function = builder.module.globals.get(name)
+    if function is None:
+        function = ir.Function(builder.module, ir.FunctionType(vector, [vector] * 3), name)
+    return builder.call(function, [a, b, c])
+
+
+# Few rows leave few chains in flight: one or two rows therefore walk several panels at once.
+_tile_full = _tile(ROWS, 1)
+_tile_4x1, _tile_2x2, _tile_2x1, _tile_1x4, _tile_1x1 = (
+    _tile(4, 1), _tile(2, 2), _tile(2, 1), _tile(1, 4), _tile(1, 1))  # fmt: skip
+
+
+@kernel
+def _walk(a, a_tile, a_row, a_k, b, b_panel, depth, c, c_row, rows, panels, panel_width):
+    """C[rows, panels * panel_width] += A[rows, depth] W, by the largest tiles that fit.
+
+    `a_tile` is the distance between blocks of ROWS rows of A (ROWS * a_row unless A was copied into blocks).
+    """
+    blocks = rows // ROWS
+    left = rows - blocks * ROWS
+    four, two = left // 4 * 4, left // 2 * 2
+    a_left, c_left = _ahead(a, blocks * a_tile), _ahead(c, blocks * ROWS * c_row)
+    for p in range(panels):
+        b_p, c_p = _ahead(b, p * b_panel), _ahead(c, p * panel_width)
+        for i in range(blocks):
+            _tile_full(_ahead(a, i * a_tile), a_row, a_k, b_p, 0, depth, _ahead(c_p, i * ROWS * c_row), c_row)
+        if four:
+            _tile_4x1(a_left, a_row, a_k, b_p, 0, depth, _ahead(c_left, p * panel_width), c_row)
+    if two > four:
+        a_i, c_i = _ahead(a_left, four * a_row), _ahead(c_left, four * c_row)
+        pairs = panels // 2 * 2
+        for p in range(0, pairs, 2):
+            _tile_2x2(a_i, a_row, a_k, _ahead(b, p * b_panel), b_panel, depth, _ahead(c_i, p * panel_width), c_row)
+        if panels > pairs:
+            _tile_2x1(a_i, a_row, a_k, _ahead(b, pairs * b_panel), 0, depth, _ahead(c_i, pairs * panel_width), c_row)
+    if left > two:
+        a_i, c_i = _ahead(a_left, two * a_row), _ahead(c_left, two * c_row)
+        fours = panels // 4 * 4
+        for p in range(0, fours, 4):
+            _tile_1x4(a_i, a_row, a_k, _ahead(b, p * b_panel), b_panel, depth, _ahead(c_i, p * panel_width), c_row)
+        for p in range(fours, panels):
+            _tile_1x1(a_i, a_row, a_k, _ahead(b, p * b_panel), 0, depth, _ahead(c_i, p * panel_width), c_row)
+
+
+@kernel
+def _edge(a, a_tile, a_row, a_k, b, depth, C, c_first, c_row, rows, columns, panel_width):
+    """The last, partly filled panel of C, computed on a copy that is as wide as a panel."""
+    scratch = np.empty((ROWS, panel_width), C.dtype)
+    flat = C.reshape(-1)
+    for i in range(0, rows, ROWS):
+        height = min(ROWS, rows - i)
+        scratch[:] = 0
+        for m in range(height):
+            for j in range(columns):
+                scratch[m, j] = flat[c_first + (i + m) * c_row + j]
+        a_i, c = _ahead(a, i // ROWS * a_tile), _pointer(scratch, 0)
+        _walk(a_i, a_tile, a_row, a_k, b, 0, depth, c, panel_width, height, 1, panel_width)
+        for m in range(height):
+            for j in range(columns):
+                flat[c_first + (i + m) * c_row + j] = scratch[m, j]
+
+
+# Products --------------------------------------------------------------------------------------------------------
+
+
+def _pack(W, first, columns, panels, transpose):
+    """Fill panels (P, K, width) from W[:, first:first+columns], or from W[:, first:first+K]^T if `transpose`."""
+    count, depth, panel_width = panels.shape
+    panels[:] = 0
+    for p in range(count):
+        for j in range(min(panel_width, columns - p * panel_width)):
+            for k in range(depth):
+                panels[p, k, j] = W[p * panel_width + j, first + k] if transpose else W[k, first + p * panel_width + j]
+
+
+def _add_product(A, a_column, panels, C, c_column, columns):
+    depth, panel_width = panels.shape[1], panels.shape[2]
+    rows, a_row, c_row = A.shape[0], A.shape[1], C.shape[1]
+    if depth == 0 or rows == 0:
+        return
+    whole = columns // panel_width
+    a, b, c = _pointer(A, a_column), _pointer(panels, 0), _pointer(C, c_column)
+    _walk(a, ROWS * a_row, a_row, 1, b, depth * panel_width, depth, c, c_row, rows, whole, panel_width)
+    if columns > whole * panel_width:
+        first, b_last = c_column + whole * panel_width, _ahead(b, whole * depth * panel_width)
+        columns -= whole * panel_width
+        _edge(a, ROWS * a_row, a_row, 1, b_last, depth, C, first, c_row, rows, columns, panel_width)
+
+
+def _add_transposed_product(A, B, b_column, columns, C, c_column):
+    # Both operands are copied block by block into the order in which the tile reads them; read in place, rows that
+    # are a power of two apart would fall into the same few cache sets.
+    depth, rows = A.shape
+    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
+    a_block = np.empty(((rows + ROWS - 1) // ROWS, DEPTH, ROWS), A.dtype)
+    b_block = np.zeros((DEPTH, panel_width), A.dtype)
+    a, b, a_tile, c_row = _pointer(a_block, 0), _pointer(b_block, 0), DEPTH * ROWS, C.shape[1]
+    for k in range(0, depth, DEPTH):
+        block = min(DEPTH, depth - k)
+        for i in range(0, rows, ROWS):
+            _copy_block(A, k, i, min(ROWS, rows - i), a_block[i // ROWS, :block], _move_rows)
+        for j in range(0, columns, panel_width):
+            wide, first = min(panel_width, columns - j), c_column + j
+            _copy_block(B, k, b_column + j, wide, b_block[:block], _move_panel)
+            if wide == panel_width:
+                _walk(a, a_tile, 1, ROWS, b, 0, block, _pointer(C, first), c_row, rows, 1, panel_width)
+            else:
+                _edge(a, a_tile, 1, ROWS, b, block, C, first, c_row, rows, wide, panel_width)
+
+
+@inline
+def _copy_block(source, row, column, columns, block, move):
+    """The block's rows from source[row:, column:column+columns]; `move` copies a whole row at once."""
+    if columns == block.shape[1]:
+        old, new = _pointer(source, row * source.shape[1] + column), _pointer(block, 0)
+        for k in range(block.shape[0]):
+            move(_ahead(new, k * columns), _ahead(old, k * source.shape[1]))
+    else:
+        for k in range(block.shape[0]):
+            for j in range(columns):
+                block[k, j] = source[row + k, column + j]
+
+
+def _plain_product(A, a_column, panels, C, c_column, columns):
+    depth = panels.shape[1]
+    W = panels.transpose(1, 0, 2).reshape(depth, -1)[:, :columns]
+    C[:, c_column : c_column + columns] += np.dot(A[:, a_column : a_column + depth], W)
+
+
+def _plain_transposed_product(A, B, b_column, columns, C, c_column):
+    C[:, c_column : c_column + columns] += np.dot(A.T, B[:, b_column : b_column + columns])
+
+
+pack_into = kernel(_pack)
+add_product = kernel(_add_product) if COMPILED else _plain_product
+add_transposed_product = kernel(_add_transposed_product) if COMPILED else _plain_transposed_product
+
+
+def pack(W, first=0, columns=None, *, transpose=False):
+    """Panels of a matrix's columns, or of the transpose of a run of its columns.
+
+    Parameters
+    ----------
+    W : (K, N) array
+    first, columns : int
+        The run of columns of W that takes part; all from `first` on by default.
+    transpose : bool
+        Pack the (columns, K) matrix W[:, first:first+columns]^T instead.
+
+    Returns
+    -------
+    (panels, depth, width(dtype)) array
+        To be given to `add_product`.
+    """
+    columns = W.shape[1] - first if columns is None else columns
+    depth, wide = (columns, W.shape[0]) if transpose else (W.shape[0], columns)
+    panels = np.empty((-(-wide // width(W.dtype)), depth, width(W.dtype)), W.dtype)
+    pack_into(W, first, wide, panels, transpose)
+    return panels
+
+
+def multiply(A, B):
+    """A (M, K) times B (K, N) of one dtype, with the bits of the chain in this module's text."""
+    C = np.zeros((A.shape[0], B.shape[1]), A.dtype)
+    add_product(np.ascontiguousarray(A), 0, pack(np.ascontiguousarray(B)), C, 0, B.shape[1])
+    return C
