@@ -305,6 +305,8 @@ def by_type(single, double):
     def choose(x):
         return plain_single(x) if isinstance(x, np.float32) else plain_double(x)
 
+    choose.__name__ = choose.__qualname__ = plain_double.__name__.strip("_").removesuffix("_double")
+
     @overload(choose, jit_options={**OPTIONS, "forceinline": True})
     def _choose(x):
         if x == types.float32:
