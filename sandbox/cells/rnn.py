@@ -1,0 +1,65 @@
+"""Elman's recurrent network: one product, one non-linearity.
+
+    z_t = x_t W_ih + h_{t-1} W_hh + b
+    h_t = phi(z_t)                        phi: tanh, relu or identity
+
+Backward: dz_t = dL/dh_t * phi'(z_t), with phi' from the value alone: 1 - h^2, [h > 0], 1. The rectifier's derivative
+at exactly 0 is taken as 0. `activation="identity"` is the linear recurrence that theory speaks of.
+"""
+
+import numpy as np
+
+from sandbox.cells import Cell, Option
+from sandbox.kernels.activations import tanh
+
+TANH, RELU = 0, 1
+
+
+def step_forward(t, z, states, weights, flags):
+    """z[t] (B, 1, H): pre-activation to h_t."""
+    B, H, zero = z.shape[1], z.shape[3], z.dtype.type(0)
+    for b in range(B):
+        a, h = z[t, b, 0], states[0, t + 1, b]
+        if flags[0] == TANH:
+            for j in range(H):
+                a[j] = tanh(a[j])
+        elif flags[0] == RELU:
+            for j in range(H):
+                a[j] = a[j] if a[j] > zero else a[j] * zero
+        for j in range(H):
+            h[j] = a[j]
+
+
+def step_backward(t, dz, states, weights, flags, ds, dweights):
+    """dz[t]: h_t to dL/dz_t; nothing of dL/dh_t passes by the product."""
+    B, H, one, zero = dz.shape[1], dz.shape[3], dz.dtype.type(1), dz.dtype.type(0)
+    for b in range(B):
+        a, dh = dz[t, b, 0], ds[0, b]
+        if flags[0] == TANH:
+            for j in range(H):
+                a[j] = dh[j] * (one - a[j] * a[j])
+        elif flags[0] == RELU:
+            for j in range(H):
+                a[j] = dh[j] if a[j] > zero else zero
+        else:
+            for j in range(H):
+                a[j] = dh[j]
+        for j in range(H):
+            dh[j] = zero
+
+
+def reference(x, h, W_ih, W_hh, b, activation="tanh"):
+    """One step in NumPy."""
+    z = x @ W_ih + h @ W_hh + b
+    return ({"tanh": np.tanh, "relu": lambda z: np.where(z.real > 0, z, 0), "identity": lambda z: z}[activation](z),)
+
+
+CELL = Cell(
+    paper="Elman 1990, Finding structure in time",
+    gates=("h",),
+    states=("h",),
+    options={"activation": Option("tanh", choices=("tanh", "relu", "identity"), help="phi")},
+    step_forward=step_forward,
+    step_backward=step_backward,
+    reference=reference,
+)
