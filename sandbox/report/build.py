@@ -1,0 +1,248 @@
+"""From a run to a report: rows aggregated over seeds, the one structure every output format is made from."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from sandbox.axes import Scalar, show_scalar
+from sandbox.errors import UsageError
+from sandbox.report.numbers import compact
+from sandbox.report.spec import Check, Column, Table
+from sandbox.report.statistics import Summary, summarise
+
+if TYPE_CHECKING:
+    from sandbox.results import Run
+
+SPARK_WIDTH = 16
+# Axes of a table in which none of them varies.
+MAIN_AXES = 3
+
+Cell = Scalar | Summary | tuple | None
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column of the report: its key in machine formats, its heading, and what its cells are.
+
+    `kind` is ``"axis"`` (a scalar), ``"number"`` (a `Summary`), ``"text"`` (a string or None) or ``"spark"`` (a tuple
+    of numbers). A `hidden` axis has one value only: the title names it, machine formats carry it.
+    """
+
+    key: str
+    heading: str
+    kind: str
+    interval: bool = False
+    hidden: bool = False
+    numeric: bool = False
+
+
+@dataclass(frozen=True)
+class Report:
+    """A table aggregated over seeds, with everything that is said around it."""
+
+    run: str
+    experiment: str
+    title: str
+    fields: list[Field]
+    rows: list[list[Cell]]
+    seeds: list[int]
+    status: str
+    subject: str = ""
+    check: dict[str, object] | None = None
+    warnings: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
+    last: str = ""
+
+    @property
+    def shown(self) -> list[int]:
+        """Indices of the fields that are columns on screen."""
+        return [index for index, field in enumerate(self.fields) if not field.hidden]
+
+
+def build(run: Run) -> Report:
+    """Return the report of a run: one row per combination of axes, in the order of the grid.
+
+    Raises
+    ------
+    UsageError
+        When the table's description in ``run.json`` is damaged.
+    """
+    table = _table_of(run)
+    groups = _group(run)
+    fields = _axis_fields(run) + _metric_fields(run, table)
+    rows = [[*key, *(_cell(field, members) for field in fields[len(key) :])] for key, members in groups.items()]
+    if table.spark is not None and table.spark[0] in run.info.get("curves", {}):
+        spark_field, sparks = _sparks(run, table.spark, list(groups))
+        fields.append(spark_field)
+        rows = [[*row, spark] for row, spark in zip(rows, sparks, strict=True)]
+    check = _check(run, table.check) if table.check else None
+    return Report(
+        run=str(run.path),
+        experiment=run.info["experiment"],
+        title=_title(run, table, fields),
+        fields=fields,
+        rows=rows,
+        seeds=run.info["seeds"],
+        status=run.info["status"],
+        subject=table.subject,
+        check=check,
+        warnings=_warnings(run),
+        remarks=[line for line in (table.note, _check_line(check)) if line],
+        last=_last_line(run),
+    )
+
+
+def _table_of(run: Run) -> Table:
+    data = run.info.get("table")
+    if not data:
+        return Table(run.metrics)
+    try:
+        return Table.from_dict(data)
+    except (TypeError, AttributeError) as error:
+        raise UsageError(f"{run.path / 'run.json'} is damaged (its table cannot be read)") from error
+
+
+def _group(run: Run) -> dict[tuple, list[dict]]:
+    """Return the rows of each combination of axes, in the order the grid was asked for."""
+    places = [{value: at for at, value in enumerate(values)} for values in run.axes.values()]
+    groups: dict[tuple, list[dict]] = {}
+    for row in run.rows:
+        groups.setdefault(tuple(row[axis] for axis in run.axes), []).append(row)
+
+    def place(key: tuple) -> tuple:
+        return tuple(at.get(value, len(at)) for at, value in zip(places, key, strict=True))
+
+    return {key: groups[key] for key in sorted(groups, key=place)}
+
+
+def _axis_fields(run: Run) -> list[Field]:
+    varying = [axis for axis, values in run.axes.items() if len(values) > 1]
+    visible = varying or list(run.axes)[:MAIN_AXES]
+    return [
+        Field(axis, axis, "axis", hidden=axis not in visible, numeric=not isinstance(values[0], (str, bool)))
+        for axis, values in run.axes.items()
+    ]
+
+
+def _metric_fields(run: Run, table: Table) -> list[Field]:
+    """Return one field per column of the table that this run has a value for, oracles beside what they predict."""
+    fields: dict[str, Field] = {}
+    for column in table.columns:
+        wanted = [column]
+        if column.oracle is not None:
+            wanted.append(Column(column.oracle, interval=False))
+        for each in wanted:
+            values = [row.get(each.metric) for row in run.rows]
+            if each.metric not in fields and any(value is not None for value in values):
+                text = any(isinstance(value, (str, bool)) for value in values)
+                kind = "text" if text else "number"
+                fields[each.metric] = Field(each.metric, each.heading, kind, each.interval, numeric=not text)
+    return list(fields.values())
+
+
+def _cell(field: Field, members: Sequence[dict]) -> Cell:
+    values = [row.get(field.key) for row in members]
+    return summarise(values) if field.kind == "number" else agreement(values)
+
+
+def agreement(values: Sequence[Scalar | None]) -> str | None:
+    """Return the text all seeds agree on, else how many say what: ``weights 3, gates 2``; None without any."""
+    counts = Counter(show_scalar(value) for value in values if value is not None)
+    if len(counts) < 2:
+        return next(iter(counts), None)
+    return ", ".join(f"{text} {count}" for text, count in sorted(counts.items(), key=lambda item: (-item[1], item[0])))
+
+
+def _sparks(run: Run, spark: tuple[str, str], keys: Sequence[tuple]) -> tuple[Field, list[tuple]]:
+    """Return the profile column: each curve averaged over seeds and brought to at most `SPARK_WIDTH` points."""
+    name, series = spark
+    x = run.info["curves"][name]["x"]
+    by_point: dict[tuple, list[tuple[list, list]]] = {}
+    for key, curve in run.curve(name, series).items():
+        by_point.setdefault(key[:-1], []).append(curve)
+    ranges = {(xs[0], xs[-1]) for curves in by_point.values() for xs, _ in curves if xs}
+    reach = "" if len(ranges) != 1 else ", {} {} to {}".format(x, *map(compact, next(iter(ranges))))
+    heading = f"{name.replace('_', ' ')}{reach or f' by {x}'}"
+    sparks = [condense(mean_curve([values for _, values in by_point.get(key, [])]), SPARK_WIDTH) for key in keys]
+    return Field(name, heading, "spark"), sparks
+
+
+def mean_curve(curves: Sequence[Sequence[float | None]]) -> list[float]:
+    """Return the mean over seeds at each place, over finite values; NaN where there is none."""
+    longest = max(map(len, curves), default=0)
+    places = ([curve[at] for curve in curves if at < len(curve)] for at in range(longest))
+    return [_finite_mean(values) for values in places]
+
+
+def condense(values: Sequence[float], width: int) -> tuple[float, ...]:
+    """Return `values` averaged into at most `width` bins of nearly equal size."""
+    if len(values) <= width:
+        return tuple(values)
+    edges = [at * len(values) // width for at in range(width + 1)]
+    return tuple(_finite_mean(values[start:stop]) for start, stop in itertools.pairwise(edges))
+
+
+def _finite_mean(values: Sequence[object]) -> float:
+    numbers = [value for value in values if isinstance(value, (int, float)) and math.isfinite(value)]
+    return math.fsum(value / len(numbers) for value in numbers) if numbers else math.nan
+
+
+def _check(run: Run, check: Check) -> dict[str, object]:
+    pairs = [(row.get(check.value), row.get(check.oracle)) for row in run.rows]
+    finite = [
+        abs(value - oracle)
+        for value, oracle in pairs
+        if all(isinstance(number, (int, float)) and math.isfinite(number) for number in (value, oracle))
+    ]
+    return {"text": check.text, "deviation": max(finite, default=None), "rows": len(finite)}
+
+
+def _check_line(check: dict[str, object] | None) -> str:
+    if check is None:
+        return ""
+    found = "no row to compare" if check["deviation"] is None else f"largest deviation {check['deviation']:.2g}"
+    return f"check: {check['text']}; {found}" if check["text"] else f"check: {found}"
+
+
+def _title(run: Run, table: Table, fields: Sequence[Field]) -> str:
+    constants = [
+        str(run.axes[field.key][0]) if field.key == "dtype" else f"{field.key} {compact(run.axes[field.key][0])}"
+        for field in fields
+        if field.hidden
+    ]
+    seeds = run.info["seeds"]
+    count = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
+    intervals = len(seeds) > 1 and any(field.interval and field.kind == "number" for field in fields)
+    mean = "mean [95 %]" if intervals else "mean" if len(seeds) > 1 else ""
+    facts = [table.subject, *constants, *(f"{name} {text}" for name, text in run.info.get("settings", {}).items())]
+    return ", ".join(filter(None, [*facts, count, mean]))
+
+
+def _warnings(run: Run) -> list[str]:
+    lines = []
+    bad = [row for row in run.rows if row["status"] != "ok"]
+    if bad:
+        where = ", ".join(f"{name} {compact(bad[0][name])}" for name in (*_varying(run), "seed"))
+        lines.append(f"{len(bad)} of {len(run.rows)} points not ok, the first: {where}: {bad[0]['status']}")
+    if run.info["status"] != "finished":
+        lines.append(f"run {run.info['status']}: {len(run.rows)} of {run.info['points']} points")
+    return lines + run.notes
+
+
+def _varying(run: Run) -> list[str]:
+    return [axis for axis, values in run.axes.items() if len(values) > 1]
+
+
+def _last_line(run: Run) -> str:
+    count = f"{len(run.rows)} point{'' if len(run.rows) == 1 else 's'}"
+    if run.info.get("seconds") is not None:
+        count += f" in {run.info['seconds']:.1f} s"
+    kernels = run.info.get("kernels")
+    if kernels:
+        count += f" (compiled {kernels.get('compiled')}, loaded {kernels.get('loaded')})"
+    return f"{count}   {run.path}/"

@@ -1,0 +1,94 @@
+"""The progress bar of a sweep: points, rate, time left, and compiling told apart from running."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+Stats = Callable[[], dict | None]
+
+
+class Silent:
+    """Progress nobody looks at: standard error is not a terminal."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error) -> None:
+        pass
+
+    def advance(self) -> None:
+        """Take note of a finished point."""
+
+
+def bar(total: int, stats: Stats, stream: TextIO | None = None):
+    """Return a context manager whose ``advance()`` is called after every point; silent when not on a terminal.
+
+    Parameters
+    ----------
+    total
+        Number of points.
+    stats
+        Returns the kernel counters, or None while no kernel is in use.
+    """
+    stream = stream or sys.stderr
+    return _Bar(total, stats, stream) if stream.isatty() else Silent()
+
+
+class _Bar:
+    def __init__(self, total: int, stats: Stats, stream: TextIO):
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+        from rich.text import Text
+
+        owner = self
+
+        class Doing(ProgressColumn):
+            def render(self, task) -> Text:
+                return Text(owner.doing())
+
+        class Pace(ProgressColumn):
+            def render(self, task) -> Text:
+                return Text(owner.pace(task.completed, task.total), style="dim")
+
+        self.stats = stats
+        before = stats() or {}  # some kernels are compiled by importing the experiment
+        self.compiled = before.get("compiled", 0)
+        self.compile_start = self.compile_end = before.get("seconds", 0.0)
+        self.compiling = False
+        self.started = time.perf_counter()
+        columns = (Doing(), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("points"), Pace())
+        self.progress = Progress(*columns, console=Console(file=stream), transient=True)
+        self.task = self.progress.add_task("", total=total)
+
+    def __enter__(self):
+        self.progress.start()
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.progress.stop()
+
+    def advance(self) -> None:
+        """Take note of a finished point, and of what it had to compile."""
+        stats = self.stats() or {}
+        self.compiled = stats.get("compiled", 0)
+        self.compile_end = stats.get("seconds", 0.0)
+        self.compiling = False
+        self.progress.advance(self.task)
+
+    def doing(self) -> str:
+        """Return what the sweep is doing; kernels finished since the last point mean that it is compiling."""
+        count = (self.stats() or {}).get("compiled", 0)
+        self.compiling = self.compiling or count > self.compiled
+        return f"compiling kernels (first run only), {count} done" if self.compiling else "running"
+
+    def pace(self, done: int, total: int) -> str:
+        """Return points per second and the time left, compile time not counted."""
+        if not done:
+            return ""
+        compiling = self.compile_end - self.compile_start
+        seconds = max(time.perf_counter() - self.started - compiling, 1e-9)
+        left = round(seconds / done * (total - done))
+        return f"{done / seconds:.1f}/s, {left // 60}:{left % 60:02d} left"

@@ -1,0 +1,178 @@
+"""Sweeps: the points of a grid, and running them one after another.
+
+A point is one value per axis and a seed. `execute` runs a single point and is the whole of what a worker would need;
+`run` walks through the points of a grid. Points do not depend on each other, so their order changes nothing but the
+order in which rows arrive.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+from sandbox.axes import Scalar
+from sandbox.errors import UsageError, shorten
+from sandbox.experiment import Experiment
+
+MOST_POINTS = 1_000_000
+Curve = dict[str, list]
+
+
+@dataclass(frozen=True)
+class Point:
+    """One value per axis, in declared order, and a seed."""
+
+    values: Mapping[str, Scalar]
+    seed: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one point gave: plain Python metrics, curves as lists, a status ("ok" or what happened), and seconds."""
+
+    point: Point
+    metrics: dict[str, Scalar | None] = field(default_factory=dict)
+    curves: dict[str, Curve] = field(default_factory=dict)
+    status: str = "ok"
+    seconds: float = 0.0
+
+    @property
+    def failed(self) -> bool:
+        """Whether the experiment raised instead of returning."""
+        return self.status.startswith("error: ")
+
+
+def count(grid: Mapping[str, Sequence[Scalar]], seeds: Sequence[int]) -> int:
+    """Return the number of points of a grid; refuse one that no one means to run.
+
+    Raises
+    ------
+    UsageError
+        Above `MOST_POINTS` points.
+    """
+    total = math.prod(len(values) for values in grid.values()) * len(seeds)
+    if total > MOST_POINTS:
+        raise UsageError(f"a sweep must have at most {MOST_POINTS} points, got {total}")
+    return total
+
+
+def points(experiment: Experiment, grid: Mapping[str, Sequence[Scalar]], seeds: Sequence[int]) -> list[Point]:
+    """Return every point of the grid: axes vary in declared order, the seed fastest."""
+    count(grid, seeds)
+    names = list(experiment.axes)
+    product = itertools.product(*(grid[name] for name in names))
+    return [Point(dict(zip(names, values, strict=True)), seed) for values in product for seed in seeds]
+
+
+def execute(experiment: Experiment, point: Point, settings: Mapping[str, object] | None = None) -> Row:
+    """Run one point.
+
+    A ``ValueError``, ``ArithmeticError`` or ``MemoryError`` inside the experiment becomes the row's status: one point
+    that cannot be computed must not cost the others. Any other exception is a bug and propagates.
+
+    Raises
+    ------
+    UsageError
+        When what the experiment returned is not metrics, or not metrics and curves.
+    """
+    started = time.perf_counter()
+    try:
+        returned = experiment(**point.values, seed=point.seed, **(settings or {}))
+    except (ValueError, ArithmeticError, MemoryError) as error:
+        message = shorten(str(error), 300) or type(error).__name__
+        return Row(point, status=f"error: {message}", seconds=time.perf_counter() - started)
+    seconds = time.perf_counter() - started
+    try:
+        metrics, curves = _plain_metrics(returned, point), _plain_curves(returned)
+    except _Misshapen as error:
+        raise UsageError(f"experiment '{experiment.name}' must return {error}") from error
+    status = metrics.pop("status", None) or "ok"
+    return Row(point, metrics, curves, str(status), seconds)
+
+
+def run(
+    experiment: Experiment,
+    grid: Mapping[str, Sequence[Scalar]],
+    seeds: Sequence[int],
+    *,
+    settings: Mapping[str, object] | None = None,
+    order: Sequence[int] | None = None,
+) -> Iterator[Row]:
+    """Yield the row of every point as it finishes.
+
+    Parameters
+    ----------
+    experiment, grid, seeds
+        What to run; `grid` as `Experiment.grid` returns it.
+    settings
+        Parsed settings, handed to every point.
+    order
+        Indices into `points`, when they are to run in another order.
+    """
+    listed = points(experiment, grid, seeds)
+    for index in range(len(listed)) if order is None else order:
+        yield execute(experiment, listed[index], settings)
+
+
+class _Misshapen(Exception):
+    """What the experiment should have returned instead."""
+
+
+def _plain_metrics(returned: object, point: Point) -> dict[str, Scalar | None]:
+    metrics = returned[0] if isinstance(returned, tuple) and len(returned) == 2 else returned
+    if not isinstance(metrics, Mapping):
+        raise _Misshapen(f"a dict of metrics, or metrics and curves, got {type(returned).__name__}")
+    taken = {*point.values, "seed"} & set(metrics)
+    if taken:
+        raise _Misshapen(f"metrics with names of their own, got {', '.join(sorted(taken))}, which is an axis")
+    return {_name(name, "metric"): _plain_scalar(name, value) for name, value in metrics.items()}
+
+
+def _plain_scalar(name: str, value: object) -> Scalar | None:
+    """Return a metric as a plain Python scalar; text is put on one line, so that a row is a line."""
+    if hasattr(value, "ndim") and hasattr(value, "item"):
+        value = value.item() if value.ndim == 0 else value
+    if isinstance(value, int) and abs(value) >= 2**63:
+        raise _Misshapen(f"whole numbers below 2**63 as metrics, got a larger one for {name}")
+    if value is None or isinstance(value, (bool, int)):
+        return value
+    if isinstance(value, str):
+        return " ".join(value.split())
+    if not isinstance(value, float) and (not hasattr(value, "__float__") or getattr(value, "ndim", 0)):
+        raise _Misshapen(f"numbers, text or None as metrics, got {type(value).__name__} for {name}")
+    return float(value)
+
+
+def _plain_curves(returned: object) -> dict[str, Curve]:
+    curves = returned[1] if isinstance(returned, tuple) else None
+    if curves is None:
+        return {}
+    if not isinstance(curves, Mapping) or not all(isinstance(curve, Mapping) for curve in curves.values()):
+        raise _Misshapen("curves as a dict of dicts of columns")
+    return {_name(name, "curve"): _plain_curve(name, curve) for name, curve in curves.items()}
+
+
+def _plain_curve(name: str, curve: Mapping[str, Sequence]) -> Curve:
+    plain: Curve = {}
+    for series, values in curve.items():
+        if getattr(values, "ndim", 1) != 1 or isinstance(values, str) or not hasattr(values, "__len__"):
+            raise _Misshapen(f"curves of flat columns, got another shape for {series} of curve {name}")
+        listed = values.tolist() if hasattr(values, "tolist") else list(values)
+        plain[_name(series, "series")] = [_plain_scalar(series, value) for value in listed]
+    if len(plain) < 2:
+        raise _Misshapen(f"curves with an x and at least one series, got {', '.join(plain) or 'nothing'} for {name}")
+    x, *others = plain
+    for series in others:
+        if len(plain[series]) != len(plain[x]):
+            lengths = f"{len(plain[series])} for {series} and {len(plain[x])} for {x}"
+            raise _Misshapen(f"curves with columns of one length, got {lengths} in curve {name}")
+    return plain
+
+
+def _name(name: object, what: str) -> str:
+    if not isinstance(name, str) or not name or name != " ".join(name.split()):
+        raise _Misshapen(f"one-line names, got {name!r} as the name of a {what}")
+    return name
