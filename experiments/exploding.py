@@ -1,0 +1,56 @@
+"""How fast the gradient of a loss at the last step grows on its way back, and what clipping makes of it."""
+
+from sandbox import sources
+from sandbox.diagnostics.clipping import clip_cosines
+from sandbox.diagnostics.exact import exact_rates, upper_rate
+from sandbox.diagnostics.gradients import gradient_profile, probe
+from sandbox.diagnostics.precision import float32_limits
+from sandbox.diagnostics.spectrum import recurrent_spectrum
+from sandbox.experiment import experiment
+from sandbox.layers import Layer
+from sandbox.report import Check, Column, Table
+from sandbox.streams import stream
+
+BATCH, THRESHOLD = 16, 1.0
+
+
+@experiment(
+    cell=["rnn", "rnn:identity", "lstm", "gru"],
+    hidden=[64],
+    seq_len=[200],
+    gain=[1.5, 2.0, 4.0],
+    init=["orthogonal"],
+    source=["noise"],
+    dtype=["float64"],
+    seeds=5,
+    quick=dict(hidden=[4], seq_len=[12], gain=[4.0], seeds=2),
+    settings=sources.SETTINGS,
+    check=sources.check,
+    table=Table(
+        [Column("rate", "growth / step", oracle="rate_exact"), Column("doubling", "doubling time"),
+         Column("float32_overflow_lag", "float32 overflow at lag"), Column("grad_norm", "|dL/dW|", interval=False),
+         Column("cosine_global", "cos clip global", interval=False),
+         Column("cosine_value", "cos clip value", interval=False)],
+        spark=("profile", "log10_grad_h"),
+        check=Check("rate", "rate_exact", "linear recurrence W = gQ: growth = gain"),
+        note="cos clip: cosine between dL/dW before and after clipping at 1, by its norm or element by element",
+        subject="d loss(T) / d h(t) at initialisation",
+    ),
+)  # fmt: skip
+def exploding(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv, column):
+    """How fast the gradient of a loss at the last step grows on its way back, and what clipping makes of it.
+
+    L = v . h_T with a random unit vector v. Growth is the factor per step of ||dL/dh_t||, fitted to the mean of its
+    logarithm over lags 1 to T. Clipping by the norm keeps the direction, clipping every element turns it.
+    """
+    x, data = sources.inputs(source, stream("data", seed), seq_len, BATCH, text=text, csv=csv, column=column)
+    x = x.astype(dtype)
+    layer = Layer(cell, x.shape[2], hidden, rng=stream("init", seed), dtype=dtype, init=init, gain=gain)
+    v = probe(stream("probe", seed), BATCH, hidden, dtype)
+    profile = gradient_profile(layer, x, v)
+    spectrum, rate, exact = recurrent_spectrum(layer), profile.rate(), exact_rates(layer, init, gain)
+    metrics = {"rate_exact": exact.get("h"), "rate_bound": upper_rate(layer, spectrum["sigma_max"])}
+    metrics |= rate.columns() | {"doubling": -rate.half_life, "log10_grad_end": profile.log10()[seq_len]}
+    metrics |= float32_limits(layer, x, v, profile) | spectrum
+    metrics |= clip_cosines(layer.backward(dstates={"h": v}).parameters, THRESHOLD) | {"data": data}
+    return metrics, {"profile": {"lag": profile.lag, "log10_grad_h": profile.log10()}}

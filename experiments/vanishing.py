@@ -1,0 +1,56 @@
+"""How fast the gradient of a loss at the last step dies on its way back."""
+
+from sandbox import sources
+from sandbox.diagnostics.exact import exact_rates, upper_rate
+from sandbox.diagnostics.gates import gate_means
+from sandbox.diagnostics.gradients import gradient_profile, probe, weight_shares
+from sandbox.diagnostics.precision import float32_limits
+from sandbox.diagnostics.spectrum import recurrent_spectrum
+from sandbox.experiment import experiment
+from sandbox.layers import Layer
+from sandbox.report import Check, Column, Table
+from sandbox.streams import stream
+
+BATCH = 16
+
+
+@experiment(
+    cell=["rnn", "rnn:identity", "lstm", "gru"],
+    hidden=[64],
+    seq_len=[200],
+    gain=[0.8, 1.0, 1.25],
+    init=["orthogonal"],
+    source=["noise"],
+    dtype=["float64"],
+    seeds=5,
+    quick=dict(hidden=[4], seq_len=[12], gain=[0.8], seeds=2),
+    settings=sources.SETTINGS,
+    check=sources.check,
+    table=Table(
+        [Column("rate", "rate / step", oracle="rate_exact"), Column("half_life", "half-life"),
+         Column("log10_grad_mid", "log10 |dL/dh| at T/2"), Column("float32_subnormal_lag", "float32 subnormal at lag")],
+        spark=("profile", "log10_grad_h"),
+        check=Check("rate", "rate_exact", "linear recurrence W = gQ has rate = gain"),
+        subject="d loss(T) / d h(t) at initialisation",
+    ),
+)  # fmt: skip
+def vanishing(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv, column):
+    """How fast the gradient of a loss at the last step dies on its way back.
+
+    L = v . h_T with a random unit vector v; the rate is the factor per step of ||dL/dh_t||, fitted to the mean of its
+    logarithm over lags 1 to T. `init` zeros sets every weight to zero, so that only gates and biases act.
+    """
+    x, data = sources.inputs(source, stream("data", seed), seq_len, BATCH, text=text, csv=csv, column=column)
+    x, input_init = x.astype(dtype), "zeros" if init == "zeros" else "glorot"
+    layer = Layer(cell, x.shape[2], hidden, rng=stream("init", seed), dtype=dtype, init=init, gain=gain,
+                  input_init=input_init)  # fmt: skip
+    v = probe(stream("probe", seed), BATCH, hidden, dtype)
+    profile, spectrum, exact = gradient_profile(layer, x, v), recurrent_spectrum(layer), exact_rates(layer, init, gain)
+    shares = weight_shares(layer, layer.backward(dstates={"h": v}, keep_tape=True))
+    metrics, curve = {"rate_bound": upper_rate(layer, spectrum["sigma_max"])}, {"lag": profile.lag}
+    for state, suffix in [("h", ""), *((name, f"_{name}") for name in layer.cell.states[1:])]:
+        metrics |= profile.rate(state).columns(suffix) | {f"rate{suffix}_exact": exact.get(state)}
+        curve[f"log10_grad_{state}"] = profile.log10(state)
+    metrics |= {"log10_grad_mid": profile.log10()[seq_len // 2], "log10_grad_end": profile.log10()[seq_len]}
+    metrics |= float32_limits(layer, x, v, profile) | spectrum | gate_means(layer, layer.last) | {"data": data}
+    return metrics, {"profile": curve, "weight": {"lag": profile.lag[:-1], "share": shares[::-1]}}

@@ -1,0 +1,1 @@
+"""What happens to gradients and gates: measurements on a layer, each a small dataclass or a dictionary of columns."""
