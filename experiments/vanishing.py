@@ -28,9 +28,12 @@ BATCH = 16
     check=sources.check,
     table=Table(
         [Column("rate", "rate / step", oracle="rate_exact"), Column("half_life", "half-life"),
-         Column("log10_grad_mid", "log10 |dL/dh| at T/2"), Column("float32_subnormal_lag", "float32 subnormal at lag")],
+         Column("log10_grad_mid", "log10 |dL/dh| at T/2", interval=False),
+         Column("rate_c", "dL/dc rate", interval=False, oracle="rate_c_exact"),
+         Column("float32_subnormal_lag", "float32 subnormal at lag", interval=False)],
         spark=("profile", "log10_grad_h"),
-        check=Check("rate", "rate_exact", "linear recurrence W = gQ has rate = gain"),
+        checks=[Check("rate", "rate_exact", "dL/dh by the gain per step in a linear W = gain Q, by z in a GRU of zeros"),
+                Check("rate_c", "rate_c_exact", "dL/dc by the forget gate per step in an LSTM of zeros")],
         subject="d loss(T) / d h(t) at initialisation",
     ),
 )  # fmt: skip

@@ -390,16 +390,17 @@ def show_command(run, out, format):
 
 @cli.command("cells", short_help="List the cells.")
 def cells_command():
-    """List the cells: gates, states, parameters for 64 inputs and 64 units, paper."""
+    """List the cells: gates, states, parameters for 64 inputs and 64 units, options with their default first, paper."""
     import math
 
     from sandbox.cells import load, names
 
-    rows = [("cell", "gates", "states", "parameters", "paper")]
+    rows = [("cell", "gates", "states", "parameters", "options", "paper")]
     for name in names():
         cell = load(name)
         size = sum(math.prod(shape) for shape in cell.shapes(64, 64).values())
-        rows.append((name, " ".join(cell.gates), " ".join(cell.states), str(size), cell.paper))
+        options = " ".join(f"{option}={rule.describe()}" for option, rule in cell.options.items()) or "-"
+        rows.append((name, " ".join(cell.gates), " ".join(cell.states), str(size), options, cell.paper))
     _print_columns(rows)
 
 

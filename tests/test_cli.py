@@ -45,7 +45,7 @@ def check(grid, settings):
     check=check,
     table=Table(
         [Column("rate", "rate / step", oracle="theory"), Column("half_life", "half-life"), "cause"],
-        spark=("profile", "grad_h"), check=Check("rate", "theory", "rate = gain"), subject="a toy",
+        spark=("profile", "grad_h"), checks=[Check("rate", "theory", "rate = gain")], subject="a toy",
     ),
 )
 def toy(cell, hidden, gain, source, seed, text):
@@ -105,7 +105,7 @@ def test_run_prints_a_table_and_writes_a_run(here):
     assert lines[0] == "toy   a toy, hidden 4, source noise, 3 seeds, mean [95 %]"
     assert lines[1].split() == "cell gain │ rate / step theory half-life cause profile, lag 0 to 19".split()
     assert lines[3].startswith(" rnn    0.5 │ 0.5005 [0.4993 0.5017]")
-    assert " check: rate = gain; largest deviation 0.004" in lines
+    assert " check: rate = gain; largest deviation 0.004 over" in "\n".join(lines)
     assert re.fullmatch(r" 18 points in \d+\.\d s( \(.*\))?   results/toy/[\dT-]+-[a-z0-9]{3}/", lines[-1])
     assert result.stderr == ""
     table = list(csv.DictReader(io.StringIO((only_run() / "table.csv").read_text())))
@@ -319,7 +319,7 @@ def test_formats_are_those_of_the_report():
 
 
 def test_cells_and_env(here):
-    assert re.search(r"^lstm +i f g o +h c +33024 +Hochreiter", run("cells").stdout, re.MULTILINE)
+    assert re.search(r"^lstm +i f g o +h c +33024 +forget_bias=1.0 +Hochreiter", run("cells").stdout, re.MULTILINE)
     text = run("env").stdout
     assert re.search(r"^python +3\.", text, re.MULTILINE) and "rnn-sandbox" in text and "kernel hash" in text
 

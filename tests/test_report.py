@@ -24,7 +24,7 @@ from sandbox.sweep import Row
 TABLE = Table(
     [Column("rate", "rate / step", oracle="theory"), Column("tiny", "|dL/dh|", interval=False), "cause", "absent"],
     spark=("profile", "grad_h"),
-    check=Check("rate", "theory", "rate = gain"),
+    checks=[Check("rate", "theory", "rate = gain")],
     note="a note",
     subject="gradient",
 )
@@ -199,7 +199,7 @@ def test_the_whole_table():
         " lstm   2.0 │ 0.500  [-2.677  3.677]  2/3  -       2.469e-07  weights 2, gates 1  ▅▅▅▅▆▆▆▆▇▇▇▇████",
         " lstm   0.5 │ 0.500  [-2.677  3.677]  2/3  -       6.173e-08  weights 2, gates 1  ▄▄▄▄▃▃▃▃▂▂▂▂▁▁▁▁",
         " a note",
-        " check: rate = gain; largest deviation 0.002",
+        " check: rate = gain; largest deviation 0.002 over 6 rows",
         " 12 points in 6.1 s (compiled 0, loaded 9)   results/sample/run/",
     ]
 
@@ -282,7 +282,7 @@ def test_status_can_be_a_column():
 
 def test_check_without_an_oracle():
     run = make_run(cells=("lstm",))
-    assert " check: rate = gain; no row to compare" in plain(run)
+    assert " check: no row has an exact value to compare with" in plain(run)
 
 
 def test_settings_stand_in_the_title():
@@ -322,7 +322,7 @@ def test_json_is_valid_without_nan():
     data = json.loads(out, parse_constant=lambda name: pytest.fail(name))
     assert data["rows"][0]["rate"]["mean"] == summarise([2.0, 2.001, 2.002]).mean
     assert data["rows"][2]["theory"] == {"mean": None, "low": None, "high": None, "n": 0}
-    assert data["check"] == {"text": "rate = gain", "deviation": pytest.approx(0.002), "rows": 6}
+    assert data["checks"] == [{"text": "rate = gain", "deviation": pytest.approx(0.002), "rows": 6}]
     assert data["experiment"] == "sample" and len(data["rows"][1]["profile"]) == 16
     assert data["rows"][0]["profile"] == [None, 1.0]
 

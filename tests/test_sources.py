@@ -7,10 +7,10 @@ import sys
 import numpy as np
 import pytest
 
-from sandbox import sources
+from sandbox import files, sources
 from sandbox.streams import stream
 
-CSV = "date,tmax, rain\n2024-01-01,1.5,0\n2024-01-02,-2e0,0\n2024-01-03,\"7\",1\n2024-01-04,3,0\n"
+CSV = 'date,tmax, rain\n2024-01-01,1.5,0\n2024-01-02,-2e0,0\n2024-01-03,"7",1\n2024-01-04,3,0\n'
 
 
 @pytest.fixture
@@ -125,14 +125,14 @@ def test_an_alphabet_that_just_fits_has_no_shared_symbol(write):
 
 
 def test_line_ends_and_byte_order_marks_are_not_symbols(write):
-    assert sources.read_text(write(b"\xef\xbb\xbfone\r\ntwo", "dos.txt")) == "one\ntwo"
-    assert sources.read_column(write("\ufeff" + CSV.replace("\n", "\r\n")), "tmax")[0] == 1.5
+    assert files.read_text(write(b"\xef\xbb\xbfone\r\ntwo", "dos.txt")) == "one\ntwo"
+    assert files.read_column(write("\ufeff" + CSV.replace("\n", "\r\n")), "tmax")[0] == 1.5
 
 
 def test_column(write):
     path = write(CSV, "weather.csv")
-    np.testing.assert_array_equal(sources.read_column(path, "tmax"), [1.5, -2.0, 7.0, 3.0])
-    np.testing.assert_array_equal(sources.read_column(path, "rain"), [0, 0, 1, 0])
+    np.testing.assert_array_equal(files.read_column(path, "tmax"), [1.5, -2.0, 7.0, 3.0])
+    np.testing.assert_array_equal(files.read_column(path, "rain"), [0, 0, 1, 0])
     x, label = draw("series", 4, 2, csv=path, column="tmax")
     assert x.shape == (4, 2, 1) and label.startswith("weather.csv:tmax@")
     values = np.array([1.5, -2.0, 7.0, 3.0])
@@ -152,13 +152,13 @@ def test_a_file_is_read_again_when_it_changes(write):
     _, label = draw("text", 2, 1, text=path)
     write("abcabd", "a.txt")
     os.utime(path, ns=(1, 1))
-    assert sources.read_text(path) == "abcabd"
+    assert files.read_text(path) == "abcabd"
     assert draw("text", 2, 1, text=path)[1] != label
     assert draw("text", 2, 1, text=write("abcabc", "b.txt"))[1].partition("@")[2] == label.partition("@")[2]
 
 
 def test_what_is_read_cannot_be_spoiled(write):
-    column = sources.read_column(write(CSV), "tmax")
+    column = files.read_column(write(CSV), "tmax")
     with pytest.raises(ValueError, match="read-only"):
         column[0] = 5.0
 
@@ -173,11 +173,11 @@ def test_importing_the_module_does_not_import_numba():
 
 def test_missing_directories_and_special_files(tmp_path):
     missing = tmp_path / "gone.txt"
-    assert refusal(sources.read_text, missing) == (
+    assert refusal(files.read_text, missing) == (
         f"text must be a readable file, got {missing} (No such file or directory)")  # fmt: skip
-    assert refusal(sources.read_text, tmp_path) == f"text must be a readable file, got {tmp_path} (a directory)"
-    assert refusal(sources.read_column, missing, "a").startswith("csv must be a readable file, got ")
-    assert refusal(sources.read_text, os.devnull).endswith("(not a regular file)")
+    assert refusal(files.read_text, tmp_path) == f"text must be a readable file, got {tmp_path} (a directory)"
+    assert refusal(files.read_column, missing, "a").startswith("csv must be a readable file, got ")
+    assert refusal(files.read_text, os.devnull).endswith("(not a regular file)")
 
 
 @pytest.mark.parametrize(
@@ -192,8 +192,8 @@ def test_missing_directories_and_special_files(tmp_path):
 )
 def test_files_that_are_no_text(write, content, rule):
     path = write(content)
-    assert refusal(sources.read_text, path) == f"{path} {rule}"
-    assert refusal(sources.read_column, path, "a") == f"{path} {rule}"
+    assert refusal(files.read_text, path) == f"{path} {rule}"
+    assert refusal(files.read_column, path, "a") == f"{path} {rule}"
 
 
 @pytest.mark.parametrize(
@@ -219,11 +219,11 @@ def test_files_that_are_no_text(write, content, rule):
 )  # fmt: skip
 def test_columns_that_cannot_be_used(write, content, message):
     path = write(content)
-    assert refusal(sources.read_column, path, "tmx") == message.replace("FILE", path)
+    assert refusal(files.read_column, path, "tmx") == message.replace("FILE", path)
 
 
 def test_blank_lines_at_the_end_are_allowed(write):
-    np.testing.assert_array_equal(sources.read_column(write("v\n1\n2\n\n\n"), "v"), [1, 2])
+    np.testing.assert_array_equal(files.read_column(write("v\n1\n2\n\n\n"), "v"), [1, 2])
 
 
 def test_windows_longer_than_the_data(write):

@@ -32,6 +32,11 @@ class Option:
     choices: tuple[str, ...] = ()
     help: str = ""
 
+    def describe(self):
+        """The values allowed, the default first."""
+        others = (choice for choice in self.choices if choice != self.default)
+        return "|".join([str(self.default), *others])
+
     def check(self, name, value):
         """The value, or ValueError which names the option."""
         if self.choices and value not in self.choices:

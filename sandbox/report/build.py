@@ -53,7 +53,7 @@ class Report:
     seeds: list[int]
     status: str
     subject: str = ""
-    check: dict[str, object] | None = None
+    checks: list[dict[str, object]] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     remarks: list[str] = field(default_factory=list)
     last: str = ""
@@ -80,7 +80,7 @@ def build(run: Run) -> Report:
         spark_field, sparks = _sparks(run, table.spark, list(groups))
         fields.append(spark_field)
         rows = [[*row, spark] for row, spark in zip(rows, sparks, strict=True)]
-    check = _check(run, table.check) if table.check else None
+    checks = [_check(run, check) for check in table.checks]
     return Report(
         run=str(run.path),
         experiment=run.info["experiment"],
@@ -90,9 +90,9 @@ def build(run: Run) -> Report:
         seeds=run.info["seeds"],
         status=run.info["status"],
         subject=table.subject,
-        check=check,
+        checks=checks,
         warnings=_warnings(run),
-        remarks=[line for line in (table.note, _check_line(check)) if line],
+        remarks=[*([table.note] if table.note else []), *_check_lines(checks)],
         last=_last_line(run),
     )
 
@@ -202,11 +202,13 @@ def _check(run: Run, check: Check) -> dict[str, object]:
     return {"text": check.text, "deviation": max(finite, default=None), "rows": len(finite)}
 
 
-def _check_line(check: dict[str, object] | None) -> str:
-    if check is None:
-        return ""
-    found = "no row to compare" if check["deviation"] is None else f"largest deviation {check['deviation']:.2g}"
-    return f"check: {check['text']}; {found}" if check["text"] else f"check: {found}"
+def _check_lines(checks: Sequence[dict[str, object]]) -> list[str]:
+    lines = []
+    for check in checks:
+        if check["rows"]:
+            found = f"largest deviation {check['deviation']:.2g} over {check['rows']} rows"
+            lines.append(f"check: {check['text']}; {found}" if check["text"] else f"check: {found}")
+    return lines or ["check: no row has an exact value to compare with"] if checks else []
 
 
 def _title(run: Run, table: Table, fields: Sequence[Field]) -> str:

@@ -88,7 +88,7 @@ def _write_json(report: Report, out: TextIO, unicode: bool) -> None:
         "seeds": report.seeds,
         "columns": [{"key": field.key, "title": field.heading, "kind": field.kind} for field in report.fields],
         "rows": [_json_row(report.fields, row) for row in report.rows],
-        "check": report.check,
+        "checks": report.checks,
         "warnings": report.warnings,
     }
     json.dump(data, out, indent=2, ensure_ascii=not unicode, allow_nan=False)

@@ -52,8 +52,8 @@ class Table:
         The metrics, most important first; a plain string stands for ``Column(string)``.
     spark
         ``(curve, series)`` drawn as a small profile in the last column.
-    check
-        An exact value to compare with.
+    checks
+        Exact values to compare with.
     note
         A line below the table.
     subject
@@ -67,13 +67,14 @@ class Table:
 
     columns: Sequence[Column | str] = field(default_factory=tuple)
     spark: tuple[str, str] | None = None
-    check: Check | None = None
+    checks: Sequence[Check] = ()
     note: str = ""
     subject: str = ""
 
     def __post_init__(self):
         columns = tuple(Column(column) if isinstance(column, str) else column for column in self.columns)
         object.__setattr__(self, "columns", columns)
+        object.__setattr__(self, "checks", tuple(self.checks))
         object.__setattr__(self, "spark", tuple(self.spark) if self.spark else None)
 
     def as_dict(self) -> dict:
@@ -90,5 +91,5 @@ class Table:
             When `data` was not written by `as_dict`.
         """
         columns = [Column(**column) for column in data.get("columns", ())]
-        check = data.get("check")
-        return cls(**{**data, "columns": columns, "check": Check(**check) if check else None})
+        checks = [Check(**check) for check in data.get("checks", ())]
+        return cls(**{**data, "columns": columns, "checks": checks})
