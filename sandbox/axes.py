@@ -1,7 +1,6 @@
 """Axes of an experiment: which values are allowed, and how a flag such as ``0.5:1.5:0.25`` is read.
 
-An axis is a named list of scalars that a sweep walks through. The names of the house vocabulary (``cell``, ``hidden``,
-``seq_len`` ...) have their rule here, once, so that an experiment only lists its default values. The grammar of a flag:
+An axis is a named list of scalars that a sweep walks through. The grammar of a flag:
 
 ==================  =======================================================================
 ``32,64``           a list
@@ -17,15 +16,11 @@ import decimal
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import KW_ONLY, dataclass, replace
-from pathlib import Path
+from dataclasses import KW_ONLY, dataclass
 
-from sandbox.errors import UsageError, did_you_mean, shorten, unknown
+from sandbox.errors import UsageError, shorten, unknown
 
-__all__ = [
-    "WELL_KNOWN", "Axis", "Scalar", "Setting", "UsageError", "declare", "did_you_mean", "shorten", "show_scalar",
-    "unit_names",
-]  # fmt: skip
+__all__ = ["Axis", "Scalar", "Setting", "show_scalar"]
 
 MOST_VALUES = 10_000
 _WHOLE = re.compile(r"[+-]?[0-9]{1,18}")
@@ -81,7 +76,7 @@ class Axis:
 
     Examples
     --------
-    >>> declare("slope", Axis([1.0], minimum=0)).resolve("0.5:1:0.25,2")
+    >>> Axis(kind=float, minimum=0).resolve("0.5:1:0.25,2")
     [0.5, 0.75, 1.0, 2.0]
     """
 
@@ -226,80 +221,3 @@ def show_scalar(value: object) -> str:
 
 def _plain(number: float) -> str:
     return str(int(number)) if float(number).is_integer() else repr(number)
-
-
-def unit_names(folder: str) -> list[str]:
-    """Return the names of the units in a folder of the package, from file names alone (nothing is imported)."""
-    return sorted(path.stem for path in (Path(__file__).parent / folder).glob("[!_]*.py"))
-
-
-def _cell_variant(text: str) -> object:
-    from sandbox import cells
-
-    return cells.parse(text)
-
-
-def _init_names() -> list[str]:
-    from sandbox import inits
-
-    return list(inits.names())
-
-
-def _source_names() -> list[str]:
-    from sandbox import sources
-
-    return list(sources.names())
-
-
-WELL_KNOWN: dict[str, Axis] = {
-    "cell": Axis(
-        kind=str,
-        choices=lambda: unit_names("cells"),
-        accept=_cell_variant,
-        help="recurrent cell, options behind a colon: rnn:relu, lstm:forget_bias=2",
-    ),
-    "task": Axis(kind=str, choices=lambda: unit_names("tasks"), help="task to learn"),
-    "hidden": Axis(kind=int, minimum=1, maximum=16_384, help="hidden units"),
-    "layers": Axis(kind=int, minimum=1, maximum=64, help="stacked layers"),
-    "seq_len": Axis(kind=int, minimum=1, maximum=1_000_000, help="time steps"),
-    "batch": Axis(kind=int, minimum=1, maximum=65_536, help="sequences per batch"),
-    "gain": Axis(kind=float, minimum=0, maximum=1000, help="factor on the recurrent matrix"),
-    "lr": Axis(kind=float, above=0, help="learning rate"),
-    "init": Axis(kind=str, choices=_init_names, help="initialisation of the recurrent matrix"),
-    "source": Axis(kind=str, choices=_source_names, help="what flows in"),
-    "dtype": Axis(kind=str, choices=("float32", "float64"), help="floating-point type"),
-}
-
-
-def declare(name: str, values: Axis | Sequence[Scalar]) -> Axis:
-    """Return the axis called `name`: an explicit `Axis`, else the house rule, else a rule read off the default list.
-
-    Raises
-    ------
-    UsageError
-        When the default list is empty, mixes kinds, or breaks the rule.
-    """
-    explicit = isinstance(values, Axis)
-    rule = values if explicit else WELL_KNOWN.get(name, Axis())
-    default = values.default if explicit else values
-    if isinstance(default, str) or not isinstance(default, (list, tuple, range)) or not default:
-        raise UsageError(f"default of axis '{name}' must be a non-empty list, got {shorten(repr(default))}")
-    kind = rule.kind or _kind_of(name, default)
-    choices = rule.choices
-    if choices is None and kind is str and not explicit:
-        choices = tuple(default)
-    axis = replace(rule, name=name, kind=kind, choices=choices, default=tuple(default))
-    if callable(choices):
-        # Choices found by scanning or importing are looked up when a grid is resolved, not when a module is imported.
-        replace(axis, choices=None).resolve(list(default))
-        return axis
-    return replace(axis, default=tuple(axis.resolve(list(default))))
-
-
-def _kind_of(name: str, default: Sequence[Scalar]) -> type:
-    kinds = {type(value) for value in default}
-    if kinds == {int, float}:
-        return float
-    if len(kinds) == 1 and kinds <= {int, float, str, bool}:
-        return kinds.pop()
-    raise UsageError(f"default of axis '{name}' must be a list of one kind of scalar, got {shorten(repr(default))}")

@@ -27,9 +27,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from sandbox.axes import Axis, Scalar, Setting, declare
+from sandbox.axes import Axis, Scalar, Setting
 from sandbox.errors import UsageError, did_you_mean, shorten, unknown
 from sandbox.report.spec import Table
+from sandbox.vocabulary import declare
 
 __all__ = [
     "Axis", "Experiment", "Found", "Setting", "UsageError", "discover", "experiment", "load", "resolve_seeds",

@@ -10,10 +10,12 @@ import pytest
 
 import sandbox.axes
 import sandbox.experiment
-from sandbox.axes import WELL_KNOWN, Axis, declare, unit_names
+from sandbox import cells
+from sandbox.axes import Axis
 from sandbox.errors import did_you_mean
 from sandbox.experiment import Experiment, Setting, UsageError, discover, experiment, load, resolve_seeds
 from sandbox.report import Column, Table
+from sandbox.vocabulary import WELL_KNOWN, declare
 
 GAIN = declare("gain", [1.0])
 HIDDEN = declare("hidden", [64])
@@ -157,9 +159,8 @@ def test_choices_are_looked_up_late():
 
 
 def test_cells_are_found_by_file_name():
-    assert unit_names("no_such_folder") == []
-    assert WELL_KNOWN["cell"].allowed() == unit_names("cells")
-    assert all(not name.startswith("_") for name in unit_names("cells"))
+    assert WELL_KNOWN["cell"].allowed() == cells.names()
+    assert all(not name.startswith("_") for name in cells.names())
 
 
 def test_did_you_mean():
