@@ -28,11 +28,11 @@ BATCH, THRESHOLD = 16, 1.0
     check=sources.check,
     table=Table(
         [Column("rate", "growth / step", oracle="rate_exact"), Column("doubling", "doubling time"),
-         Column("float32_overflow_lag", "float32 overflow at lag", interval=False), Column("grad_norm", "|dL/dW|", interval=False),
-         Column("cosine_global", "cos clip global", interval=False),
-         Column("cosine_value", "cos clip value", interval=False)],
+         Column("float32_overflow_lag", "float32 overflow at lag", interval=False),
+         *(Column(name, title, interval=False) for name, title in
+           [("grad_norm", "|dL/dW|"), ("cosine_global", "cos clip global"), ("cosine_value", "cos clip value")])],
         spark=("profile", "log10_grad_h"),
-        checks=[Check("rate", "rate_exact", "dL/dh by the gain per step in a linear W = gain Q")],
+        checks=[Check("rate", "rate_exact", "dL/dh by the gain a step if W = gain Q is linear")],
         note="cos clip: cosine between dL/dW before and after clipping at 1, by its norm or element by element",
         subject="d loss(T) / d h(t) at initialisation",
     ),

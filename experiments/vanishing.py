@@ -32,8 +32,8 @@ BATCH = 16
          Column("rate_c", "dL/dc rate", interval=False, oracle="rate_c_exact"),
          Column("float32_subnormal_lag", "float32 subnormal at lag", interval=False)],
         spark=("profile", "log10_grad_h"),
-        checks=[Check("rate", "rate_exact", "dL/dh by the gain per step in a linear W = gain Q, by z in a GRU of zeros"),
-                Check("rate_c", "rate_c_exact", "dL/dc by the forget gate per step in an LSTM of zeros")],
+        checks=[Check("rate", "rate_exact", "dL/dh by the gain a step if W = gain Q is linear, by z in a GRU of zeros"),
+                Check("rate_c", "rate_c_exact", "dL/dc by f a step in an LSTM of zeros")],
         subject="d loss(T) / d h(t) at initialisation",
     ),
 )  # fmt: skip

@@ -17,6 +17,8 @@ Environment: `SANDBOX_CACHE_DIR` moves the cache; `NUMBA_DISABLE_JIT=1` runs eve
 `NUMBA_CPU_NAME` compiles for a named CPU (its own feature set, not the host's).
 """
 
+import contextlib
+import errno
 import functools
 import hashlib
 import json
@@ -63,7 +65,7 @@ OPTIONS = {"error_model": "numpy", "nogil": True}
 COMPILED = not config.DISABLE_JIT
 KEPT_CACHES = 8
 CORRUPT = (EOFError, pickle.UnpicklingError, ValueError, KeyError, IndexError, AttributeError, ImportError, TypeError,
-           RuntimeError, struct.error)  # fmt: skip
+           RuntimeError, struct.error, OverflowError, MemoryError)  # fmt: skip
 
 
 # The CPU ---------------------------------------------------------------------------------------------------------
@@ -137,6 +139,8 @@ def cache_directory() -> Path | None:
     directory = _cache_root() / source_hash()
     probe = directory / f".{os.getpid()}"
     try:
+        if not directory.is_absolute() and "SANDBOX_CACHE_DIR" not in os.environ:
+            raise OSError(errno.ENOENT, "no home directory")  # a folder called ~ would be left wherever one works
         directory.mkdir(parents=True, exist_ok=True)
         probe.touch()
         probe.unlink()
@@ -195,30 +199,45 @@ class _Cache(FunctionCache):
     """Numba's on-disk cache which counts, survives a corrupt file, and does without a directory."""
 
     _impl_class = _Implementation
-    compiled = loaded = depth = 0
-    seconds = started = 0.0
+    compiled = loaded = 0
+    seconds = 0.0
+
+    def __init__(self, function):
+        super().__init__(function)
+        self._started = {}
 
     def load_overload(self, sig, target_context):
         try:
             found = super().load_overload(sig, target_context) if cache_directory() else None
+            if found is not None and found.signature.args != sigutils.normalize_signature(sig)[0]:
+                raise KeyError(sig)  # two processes took the same file name at once, and the other one wrote last
         except CORRUPT:
-            self.flush()
             found = None
+            self._write(self.flush)
         if found is not None:
             _Cache.loaded += 1
         else:
-            if not _Cache.depth:
-                _Cache.started = time.perf_counter()
-            _Cache.depth += 1
+            self._started[sig] = time.perf_counter(), _Cache.seconds
         return found
 
     def save_overload(self, sig, data):
         _Cache.compiled += 1
-        _Cache.depth -= 1
-        if not _Cache.depth:
-            _Cache.seconds += time.perf_counter() - _Cache.started
+        started, seconds = self._started.pop(sig)
+        _Cache.seconds = seconds + time.perf_counter() - started  # kernels compiled meanwhile are within
         if cache_directory():
-            super().save_overload(sig, data)
+            self._write(super().save_overload, sig, data)
+
+    def _write(self, write, *arguments):
+        try:
+            write(*arguments)
+        except OSError as error:
+            _say_uncached(error.strerror)
+
+
+@functools.cache
+def _say_uncached(reason):
+    print(f"notice: kernels could not be kept in {cache_directory()} ({reason}); set SANDBOX_CACHE_DIR to a folder "
+          "with room", file=sys.stderr)  # fmt: skip
 
 
 def stats() -> dict:
@@ -240,8 +259,9 @@ def record() -> None:
     if directory is None or not COMPILED:
         return
     scratch = directory / f".last.{os.getpid()}"
-    scratch.write_text(json.dumps(stats()))
-    os.replace(scratch, directory / "last.json")
+    with contextlib.suppress(OSError):  # a full disk: the results are what matters
+        scratch.write_text(json.dumps(stats()))
+        os.replace(scratch, directory / "last.json")
 
 
 def describe() -> dict[str, str]:
@@ -262,7 +282,7 @@ def describe() -> dict[str, str]:
         try:
             last = json.loads((directory / "last.json").read_text())
             facts["last run"] = f"compiled {last['compiled']} in {last['seconds']} s, loaded {last['loaded']}"
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             facts["last run"] = "none yet"
     return facts
 
@@ -324,7 +344,7 @@ def by_type(single, double):
 
 
 def fma(a, b, c):
-    """a * b + c with one rounding. (Plain Python rounds twice for float64.)"""
+    """a * b + c with one rounding. (Plain Python rounds twice: in float64 always, in float32 where it meets a tie.)"""
     if isinstance(a, np.float32):
         return np.float32(np.float64(a) * np.float64(b) + np.float64(c))
     return a * b + c

@@ -9,8 +9,12 @@ Arrays are time-major: x (T, B, D), states (T + 1, B, H).
 """
 
 import json
+import math
 import os
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +27,6 @@ from sandbox.kernels import gemm, scan
 __all__ = ["Gradients", "Layer", "Trajectory"]
 
 DTYPES = ("float32", "float64")
-LARGEST = 2**40  # elements; beyond it no array could be allocated and an index might overflow
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,7 @@ class Trajectory:
     Attributes
     ----------
     x : (T, B, D)
+        The input itself, not a copy: dL/dW_ih is wrong if it is changed before the backward pass.
     states : dict of (T + 1, B, H)
         Every state by name; index t is the state after t steps, 0 the start.
     gates : dict of (T, B, H)
@@ -124,11 +128,12 @@ class Layer:
         self.options = self.cell.resolve(variant | options)
         self.input_size = _size("input_size", input_size)
         self.hidden_size = _size("hidden_size", hidden_size)
-        if str(dtype) not in DTYPES:
-            raise unknown("dtype", dtype, DTYPES)
-        self.dtype = np.dtype(dtype)
+        name = getattr(dtype, "__name__", str(dtype))
+        if name not in DTYPES:
+            raise unknown("dtype", name, DTYPES)
+        self.dtype = np.dtype(name)
         self._allocate_parameters()
-        self._initialise(rng, init, float(gain), input_init)
+        self._initialise(rng, init, _finite("gain", gain), input_init)
         self._steps = (first_class(self.cell.step_forward, scan.STEP_FORWARD[self.dtype.name]),
                        first_class(self.cell.step_backward, scan.STEP_BACKWARD[self.dtype.name]))  # fmt: skip
         self._flags = np.array(self.cell.flags(self.options), np.int64)
@@ -140,14 +145,15 @@ class Layer:
 
     def _allocate_parameters(self):
         shapes = self.cell.shapes(self.input_size, self.hidden_size)
-        count = sum(int(np.prod(shape)) for shape in shapes.values())
-        if count > LARGEST:
-            raise UsageError(f"hidden_size must be small enough for the parameters to fit, got {self.hidden_size} "
-                             f"({count:.3g} parameters)")  # fmt: skip
-        self.vector, self.gradient = np.zeros(count, self.dtype), np.zeros(count, self.dtype)
+        count = sum(math.prod(shape) for shape in shapes.values())
+        try:
+            self.vector, self.gradient = np.zeros(count, self.dtype), np.zeros(count, self.dtype)
+        except (MemoryError, ValueError):  # beyond what can be addressed NumPy speaks of a value
+            sizes = f"input_size={self.input_size} and hidden_size={self.hidden_size}"
+            raise UsageError(f"parameters must fit into memory, got {count:.3g} of them ({sizes})") from None
         self.parameters, self._gradients, at = {}, {}, 0
         for name, shape in shapes.items():
-            size = int(np.prod(shape))
+            size = math.prod(shape)
             self.parameters[name] = self.vector[at : at + size].reshape(shape)
             self._gradients[name] = self.gradient[at : at + size].reshape(shape)
             at += size
@@ -215,6 +221,7 @@ class Layer:
         T, B, _ = x.shape
         lengths = _check_lengths(lengths, T, B)
         cell, H, G = self.cell, self.hidden_size, len(self.cell.tape)
+        self.last = None  # until this pass is complete there is none to differentiate
         z, trail = self._work_arrays(T, B)
         self._start(trail, states, B)
         z.reshape(T * B, G * H)[:] = self._bias_row()
@@ -267,8 +274,9 @@ class Layer:
         T, B, G, H = z.shape
         S, empty = len(self.cell.states), self._empty
         ds = np.zeros((S, B, H), self.dtype)
-        for name, value in (dstates or {}).items():
-            ds[self._state_index(name)] = self._check(f"dstates[{name!r}]", value, (B, H))
+        for name, value in _by_name("dstates", dstates).items():
+            s = self._state_index(name)
+            ds[s] = self._check(f"dstates[{name!r}]", value, (B, H))
         dy = empty(3) if dy is None else self._check("dy", dy, (T, B, H))
         every = np.empty((S, T + 1, B, H), self.dtype) if every_state else empty(4)
         exponents = np.zeros((T + 1, B) if log_scale else (0, 0), np.int64)
@@ -336,8 +344,9 @@ class Layer:
 
     def _start(self, trail, states, B):
         trail[:, 0] = 0
-        for name, value in (states or {}).items():
-            trail[self._state_index(name), 0] = self._check(f"states[{name!r}]", value, (B, self.hidden_size))
+        for name, value in _by_name("states", states).items():
+            s = self._state_index(name)
+            trail[s, 0] = self._check(f"states[{name!r}]", value, (B, self.hidden_size))
 
     # Checks ------------------------------------------------------------------------------------------------------
 
@@ -371,6 +380,8 @@ class Layer:
             with open(scratch, "wb") as file:
                 np.savez(file, layer=np.array(json.dumps(facts)), **self.parameters)
             os.replace(scratch, path)
+        except OSError as error:
+            raise UsageError(f"layer file must be one that can be written, got {path} ({error.strerror})") from error
         finally:
             scratch.unlink(missing_ok=True)
 
@@ -384,14 +395,14 @@ class Layer:
             The file is missing, is not such a file, or holds other shapes than it says.
         """
         try:
-            with np.load(path, allow_pickle=False) as file:
+            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
                 arrays = {name: file[name] for name in file.files}
             facts = json.loads(str(arrays.pop("layer")[()]))
             layer = cls(facts["cell"], facts["input_size"], facts["hidden_size"], rng=None, dtype=facts["dtype"],
                         init="zeros", input_init="zeros", **facts["options"])  # fmt: skip
         except FileNotFoundError:
             raise UsageError(f"layer file must exist, got {path}") from None
-        except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
             raise UsageError(f"layer file must be one written by Layer.save, got {path} ({error})") from None
         if arrays.keys() != layer.parameters.keys():
             raise UsageError(f"layer file must hold {', '.join(layer.parameters)}, got {', '.join(arrays)} in {path}")
@@ -416,6 +427,19 @@ def _size(name, value):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise UsageError(f"{name} must be a whole number from 1, got {value}")
     return int(value)
+
+
+def _finite(name, value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
+        raise UsageError(f"{name} must be a finite number, got {value}")
+    return float(value)
+
+
+def _by_name(name, states):
+    """The states given, as a mapping; an array alone would not say which state it is."""
+    if states is not None and not isinstance(states, Mapping):
+        raise UsageError(f"{name} must be a dictionary of arrays by state, got {type(states).__name__}")
+    return states or {}
 
 
 def _check_lengths(lengths, T, B):

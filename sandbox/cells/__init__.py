@@ -43,11 +43,12 @@ class Option:
             raise unknown(name, value, self.choices)
         if not self.choices:
             try:
-                value = float(value)
+                number = float(value)
             except (TypeError, ValueError):
-                value = float("nan")
-            if not abs(value) < float("inf"):
-                raise UsageError(f"{name} must be a finite number, got {value}")
+                number = float("nan")
+            if not abs(number) < float("inf"):
+                raise UsageError(f"{name} must be a finite number, got {value or 'nothing'}")
+            return number
         return value
 
 
@@ -103,8 +104,8 @@ class Cell:
     def __post_init__(self):
         tape = self.tape or self.gates
         recurrent = self.gates if self.recurrent is None else self.recurrent
-        if recurrent and tape[-len(recurrent) :] != recurrent:
-            raise ValueError(f"recurrent must be the last columns of the tape {tape}, got {recurrent}")
+        if recurrent and (len(recurrent) != len(self.gates) or tape[-len(recurrent) :] != recurrent):
+            raise ValueError(f"recurrent must be the last {len(self.gates)} columns of tape {tape}, got {recurrent}")
         for key, value in (("tape", tape), ("recurrent", recurrent), ("biases", self.biases or {"b": self.gates})):
             object.__setattr__(self, key, value)
 

@@ -24,6 +24,8 @@ VECTORS = 2  # neighbouring vectors in one panel row
 # Rows of a full tile: rows x VECTORS accumulators, VECTORS for the panel row and one or two for the broadcast.
 ROWS = 8 if REGISTERS >= 32 else 6
 DEPTH = 256  # k values per block of A^T B: one packed panel block fills about half of a first-level cache
+STRIP = 8  # panels of B copied at once: longer pieces of its rows, and still in a second-level cache
+TOGETHER = 16  # rows copied side by side, a panel's width at a time
 
 
 def width(dtype) -> int:
@@ -135,7 +137,7 @@ def _emit_tile(context, builder, dtype, args, rows, panels):
         element = builder.load(builder.gep(a_rows[m], [a_at]))
         wide = builder.insert_element(undefined, element, ir.Constant(ir.IntType(32), 0))
         wide = builder.shuffle_vector(wide, undefined, splat)
-        following.append([_vector_fma(builder, vector, wide, b_row[v], total[m][v]) for v in range(count)])
+        following.append([vector_fma(builder, vector, wide, b_row[v], total[m][v]) for v in range(count)])
     k_next = builder.add(k, const(1))
     k.add_incoming(k_next, body)
     for m in range(rows):
@@ -152,7 +154,8 @@ def _emit_tile(context, builder, dtype, args, rows, panels):
             builder.store(following[m][v], c_at[m][v], align=itemsize)
 
 
-def _vector_fma(builder, vector, a, b, c):
+def vector_fma(builder, vector, a, b, c):
+    """Emit one fused multiply-add of vectors."""
     kind = {"float": "f32", "double": "f64"}[str(vector.element)]
     name = f"llvm.fma.v{vector.count}{kind}"
     function = builder.module.globals.get(name)
@@ -249,38 +252,43 @@ def _add_transposed_product(A, B, b_column, columns, C, c_column):
     # are a power of two apart would fall into the same few cache sets.
     depth, rows = A.shape
     panel_width = VECTORS * VECTOR_BYTES // A.itemsize
+    strip = STRIP * panel_width
     a_block = np.empty(((rows + ROWS - 1) // ROWS, DEPTH, ROWS), A.dtype)
-    b_block = np.zeros((DEPTH, panel_width), A.dtype)
-    a, b, a_tile, c_row = _pointer(a_block, 0), _pointer(b_block, 0), DEPTH * ROWS, C.shape[1]
+    b_block = np.zeros((min(STRIP, (columns + panel_width - 1) // panel_width), DEPTH, panel_width), A.dtype)
+    a, a_tile, c_row = _pointer(a_block, 0), DEPTH * ROWS, C.shape[1]
     for k in range(0, depth, DEPTH):
         block = min(DEPTH, depth - k)
-        for i in range(0, rows, ROWS):
-            _copy_block(A, k, i, min(ROWS, rows - i), a_block[i // ROWS, :block], _move_rows)
-        for j in range(0, columns, panel_width):
-            wide, first = min(panel_width, columns - j), c_column + j
-            _copy_block(B, k, b_column + j, wide, b_block[:block], _move_panel)
-            if wide == panel_width:
-                _walk(a, a_tile, 1, ROWS, b, 0, block, _pointer(C, first), c_row, rows, 1, panel_width)
-            else:
-                _edge(a, a_tile, 1, ROWS, b, block, C, first, c_row, rows, wide, panel_width)
+        _copy_blocks(A, k, 0, block, rows, a_block, _move_rows)
+        for s in range(0, columns, strip):
+            _copy_blocks(B, k, b_column + s, block, min(strip, columns - s), b_block, _move_panel)
+            for j in range(s, min(s + strip, columns), panel_width):
+                b = _pointer(b_block, (j - s) * DEPTH)
+                wide, first = min(panel_width, columns - j), c_column + j
+                if wide == panel_width:
+                    _walk(a, a_tile, 1, ROWS, b, 0, block, _pointer(C, first), c_row, rows, 1, panel_width)
+                else:
+                    _edge(a, a_tile, 1, ROWS, b, block, C, first, c_row, rows, wide, panel_width)
 
 
 @inline
-def _copy_block(source, row, column, columns, block, move):
-    """The block's rows from source[row:, column:column+columns]; `move` copies a whole row at once."""
-    if columns == block.shape[1]:
-        old, new = _pointer(source, row * source.shape[1] + column), _pointer(block, 0)
-        for k in range(block.shape[0]):
-            move(_ahead(new, k * columns), _ahead(old, k * source.shape[1]))
-    else:
-        for k in range(block.shape[0]):
-            for j in range(columns):
-                block[k, j] = source[row + k, column + j]
+def _copy_blocks(source, row, column, rows, columns, blocks, move):
+    """blocks (P, DEPTH, width) from source[row:row+rows, column:column+columns]; `move` copies `width` elements."""
+    width, stride = blocks.shape[2], source.shape[1]
+    whole = columns // width
+    old, new = _pointer(source, row * stride + column), _pointer(blocks, 0)
+    for k in range(0, rows, TOGETHER):
+        last = min(k + TOGETHER, rows)
+        for p in range(whole):
+            for m in range(k, last):
+                move(_ahead(new, (p * DEPTH + m) * width), _ahead(old, m * stride + p * width))
+        for j in range(whole * width, columns):
+            for m in range(k, last):
+                blocks[whole, m, j - whole * width] = source[row + m, column + j]
 
 
 def _plain_product(A, a_column, panels, C, c_column, columns):
     depth = panels.shape[1]
-    W = panels.transpose(1, 0, 2).reshape(depth, -1)[:, :columns]
+    W = panels.transpose(1, 0, 2).reshape(depth, panels.shape[0] * panels.shape[2])[:, :columns]
     C[:, c_column : c_column + columns] += np.dot(A[:, a_column : a_column + depth], W)
 
 

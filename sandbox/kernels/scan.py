@@ -64,8 +64,9 @@ def backward(step, z, dz, panels, first, states, weights, flags, lengths, dy, ds
     hands its gradient through and adds nothing to any parameter's.
 
     With `exponents` (T + 1, B) every row of `ds` is multiplied by a power of two whenever it has drifted far from 1,
-    and dL/ds_t = dstates[:, t, b] * 2^exponents[t, b]. The scaling is exact: wherever the plain loop neither
-    overflows nor underflows the two agree to the last bit. `dz[t]` then carries the factor 2^-exponents[t + 1].
+    and dL/ds_t = dstates[:, t, b] * 2^exponents[t, b]. The scaling is exact: where the plain loop neither overflows nor
+    underflows the two agree to the last bit, unless the elements of one row are further apart than the dtype reaches.
+    `dz[t]` then carries the factor 2^-exponents[t + 1].
     """
     T, B, G, H = z.shape
     held = np.empty((B, ds.shape[0], H), ds.dtype) if lengths.size else np.empty((0, 0, 0), ds.dtype)
@@ -109,9 +110,19 @@ def _clear(row):
 
 
 @inline
+def _any(row):
+    found = False
+    for j in range(row.size):
+        found = found or row[j] != 0
+    return found
+
+
+@inline
 def _inflow(ds, dy, b, power):
     """ds[0, b] += dy, at the row's scale."""
     if power[b] < 0:  # what has flowed so far is small: bring it to scale 1, where it may vanish beside dy
+        if not _any(dy):
+            return
         _rescale(ds, b, power[b])
         power[b] = 0
     factor, dh = _power_of_two(-power[b]), ds[0, b]

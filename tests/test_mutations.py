@@ -1,0 +1,82 @@
+"""No backward line may be wrong unnoticed: tools/mutate_cells.py breaks each in turn, and a common check turns red."""
+
+import importlib.util
+import sys
+from pathlib import Path
+
+import pytest
+
+from sandbox import cells
+
+TOOL = Path(__file__).parent.parent / "tools" / "mutate_cells.py"
+LEAST = {"rnn": 45, "lstm": 110, "gru": 85}  # mutants of the shipped cells; 40 of every other
+spec = importlib.util.spec_from_file_location("mutate_cells", TOOL)
+tool = sys.modules["mutate_cells"] = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(tool)
+
+
+def check(names, least):
+    results = tool.examine(names)
+    survivors = [f"{each.mutant.target}:{each.mutant.line} {each.mutant.change}" for each in results
+                 if each.verdict == "SURVIVED"]  # fmt: skip
+    assert not survivors
+    for name in names:
+        assert sum(each.mutant.target == name for each in results) >= least(name), name
+    return results
+
+
+def test_every_mutant_of_every_cell_is_killed():
+    results = check(cells.names(), lambda name: LEAST.get(name, 40))
+    assert all(each.killer for each in results)  # none explained away
+
+
+@pytest.mark.slow
+def test_every_mutant_of_the_loop_and_the_layer_is_killed_or_explained():
+    results = check(["scan", "layers"], lambda name: 90)
+    explained = [each.mutant for each in results if not each.killer]
+    assert len(explained) <= 20
+    unused = [entry for entry in tool.EQUIVALENT if not any(tool.explains(entry, mutant) for mutant in explained)]
+    assert not unused  # a reason given for a mutant that is not there any more
+
+
+SAMPLE = '''
+def step_backward(t, dz, ds):
+    """Not mutated: 1 + 1."""
+    a, b = dz[t, 0], ds[0]
+    for j in range(3):
+        a[j] = b[j] * (1.0 - a[j])
+        b[j] += a[j]
+'''
+
+
+def test_each_line_is_broken_in_each_way(tmp_path, monkeypatch):
+    monkeypatch.setattr(tool, "ROOT", tmp_path)
+    (tmp_path / "cell.py").write_text(SAMPLE)
+    mutants = list(tool.mutants("cell", "cell.py", ["step_backward"]))
+    by_line = {line: [mutant.change for mutant in mutants if mutant.line == line] for line in range(2, 8)}
+    assert not by_line[2] and not by_line[3]
+    assert by_line[4] == ["(t, 0)  ->  (t + 1, 0)", "(t, 0)  ->  (t, 1)", "ds[0]  ->  ds[1]"]
+    assert by_line[5] == ["range(3)  ->  range(3 - 1)", "range(3)  ->  range(1, 3)", "range(3)  ->  range(4)"]
+    assert by_line[6] == [
+        "a[j] = b[j] * (1.0 - a[j])  ->  a[j] = -(b[j] * (1.0 - a[j]))",
+        "a[j] = b[j] * (1.0 - a[j])  ->  a[j] = 0",
+        "a[j] = b[j] * (1.0 - a[j])  ->  pass",
+        "b[j] * (1.0 - a[j])  ->  b[j] + (1.0 - a[j])",
+        "b[j] * (1.0 - a[j])  ->  b[j]",
+        "b[j] * (1.0 - a[j])  ->  1.0 - a[j]",
+        "1.0 - a[j]  ->  1.0 + a[j]",
+        "1.0 - a[j]  ->  1.0",
+        "1.0 - a[j]  ->  a[j]",
+    ]
+    assert by_line[7] == ["b[j] += a[j]  ->  b[j] -= a[j]", "b[j] += a[j]  ->  b[j] = a[j]", "b[j] += a[j]  ->  pass"]
+    assert len({mutant.source for mutant in mutants}) == len(mutants)
+    for mutant in mutants:
+        compile(mutant.source, "cell.py", "exec")
+
+
+def test_a_mutant_that_nothing_kills_is_said_to_survive():
+    mutant = tool.Mutant("lstm", "", "step_backward", 1, "dc[j] = d * f[j]", "d * f[j]  ->  d", "")
+    assert tool.Result(mutant, "").verdict == "SURVIVED"
+    assert tool.Result(mutant, "test").verdict == "killed by test"
+    mutant = tool.Mutant("scan", "", "_inflow", 1, "if power[b] < 0:", "power[b] < 0  ->  power[b] <= 0", "")
+    assert tool.Result(mutant, "").verdict.startswith("equivalent: ")
