@@ -11,7 +11,7 @@ import shlex
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -302,16 +302,16 @@ def _sweep(experiment, grid, seeds, settings, parsed, root: Path, total: int) ->
     command = shlex.join(["sandbox", *sys.argv[1:]])
     table = experiment.table.as_dict() if experiment.table else None
     writer = RunWriter(root, experiment.name, grid, seeds, settings=settings, command=command, table=table)
-    failed = 0
+    failed, stats = 0, _kernel_stats()
     try:
-        with writer, bar(total, _kernel_stats) as progress:
+        with writer, bar(total, stats) as progress:
             try:
                 for row in sweep.run(experiment, grid, seeds, settings=parsed):
                     writer.add(row)
                     progress.advance()
                     failed += row.failed
             finally:
-                writer.kernels = _kernel_stats()
+                writer.kernels = stats()
     except KeyboardInterrupt as interrupt:
         kept = f"{writer.rows} of {total} points kept in {writer.path}/"
         raise type(interrupt)(kept if writer.rows else "no point had finished, nothing was kept") from None
@@ -319,17 +319,29 @@ def _sweep(experiment, grid, seeds, settings, parsed, root: Path, total: int) ->
     return writer.path, failed
 
 
-def _kernel_stats() -> dict | None:
-    """Return the kernel counters of this process, None as long as no experiment has imported the kernels."""
-    jit = sys.modules.get("sandbox.jit")
-    return None if jit is None else jit.stats()
+def _kernel_stats() -> Callable[[], dict | None]:
+    """Return a function that counts kernels from now on; it says None as long as no experiment has imported any."""
+
+    def now():
+        jit = sys.modules.get("sandbox.jit")
+        return None if jit is None else jit.stats()
+
+    before = now() or {}
+
+    def since():
+        counts = now()
+        return counts and counts | {
+            name: counts[name] - before.get(name, 0) for name in ("compiled", "loaded", "seconds")
+        }
+
+    return since
 
 
 def _record_kernels(stats: dict | None) -> None:
     """Keep the counters for `sandbox env`, and say what the first run spent on compiling."""
     if stats is None:
         return
-    sys.modules["sandbox.jit"].record()
+    sys.modules["sandbox.jit"].record(stats)
     if stats["compiled"]:
         click.echo(f"compiled {stats['compiled']} kernels in {stats['seconds']:.1f} s", err=True)
 

@@ -253,14 +253,14 @@ def stats() -> dict:
             "hash": source_hash(), "cpu": cpu_name()}  # fmt: skip
 
 
-def record() -> None:
-    """Keep this process's counts beside the kernels, for `sandbox env` of a later process to show."""
+def record(counts: dict) -> None:
+    """Keep what a run counted (see `stats`) beside the kernels, for `sandbox env` of a later process to show."""
     directory = cache_directory()
     if directory is None or not COMPILED:
         return
     scratch = directory / f".last.{os.getpid()}"
     with contextlib.suppress(OSError):  # a full disk: the results are what matters
-        scratch.write_text(json.dumps(stats()))
+        scratch.write_text(json.dumps(counts))
         os.replace(scratch, directory / "last.json")
 
 

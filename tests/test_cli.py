@@ -2,6 +2,7 @@
 
 import csv
 import io
+import itertools
 import json
 import os
 import re
@@ -342,10 +343,12 @@ def test_kernel_counters_reach_the_table_and_run_json(here, monkeypatch):
 
     jit = ModuleType("sandbox.jit")
     recorded = []
-    jit.stats = lambda: {"compiled": 12, "loaded": 3, "seconds": 18.24, "hash": "abc", "cpu": "x"}
-    jit.record = lambda: recorded.append(True)
+    before = {"compiled": 5, "loaded": 2, "seconds": 1.0, "hash": "abc", "cpu": "x"}
+    counts = itertools.chain([before], itertools.repeat(before | {"compiled": 17, "loaded": 5, "seconds": 19.24}))
+    jit.stats, jit.record = lambda: next(counts), recorded.append
     monkeypatch.setitem(sys.modules, "sandbox.jit", jit)
     result = run("run", "toy", "--quick")
-    assert "(compiled 12, loaded 3)" in result.stdout and recorded
+    assert "(compiled 12, loaded 3)" in result.stdout
+    assert [(counted["compiled"], counted["loaded"]) for counted in recorded] == [(12, 3)]
     assert result.stderr == "compiled 12 kernels in 18.2 s\n"
     assert json.loads((only_run() / "run.json").read_text())["kernels"]["hash"] == "abc"

@@ -275,7 +275,10 @@ def test_a_kernel_file_that_vanished_is_rebuilt(package, first, warm):
 def test_without_a_writable_cache_one_notice_and_right_numbers(package, tmp_path):
     file = tmp_path / "file"
     file.write_text("not a folder")
-    code = CURVE + "jit.record(); curve(np.zeros(3, np.float32)); assert 'none' in jit.describe()['kernel cache']\n"
+    code = (
+        CURVE
+        + "jit.record(jit.stats()); curve(np.zeros(3, np.float32)); assert 'none' in jit.describe()['kernel cache']\n"
+    )
     result = run(package, code + "print(json.dumps({'y': y.tolist(), **jit.stats()}))",
                  SANDBOX_CACHE_DIR=file / "below")  # fmt: skip
     np.testing.assert_allclose(result.y, EXPECTED, rtol=1e-15, atol=0)
@@ -288,7 +291,7 @@ def test_without_a_writable_cache_one_notice_and_right_numbers(package, tmp_path
 @pytest.mark.skipif(sys.platform == "win32", reason="resource limits are POSIX")
 def test_a_disk_that_fills_up_costs_the_cache_and_not_the_result(package, tmp_path):
     full = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))"
-    result = run(package, full + CURVE.replace("print(", "jit.record(); print("), SANDBOX_CACHE_DIR=tmp_path)
+    result = run(package, full + CURVE.replace("print(", "jit.record(jit.stats()); print("), SANDBOX_CACHE_DIR=tmp_path)
     np.testing.assert_allclose(result.y, EXPECTED, rtol=1e-15, atol=0)
     assert len(result.err.splitlines()) <= 1 and "Traceback" not in result.err
     later = run(package, SANDBOX_CACHE_DIR=tmp_path)
@@ -348,7 +351,7 @@ def test_the_counts_of_the_last_recorded_run_are_described(package, first, warm)
     before = run(package, DESCRIBE, SANDBOX_CACHE_DIR=warm)
     assert before.said["last run"] == "none yet" and before.said["cached kernels"].startswith("1 (")
     assert before.said["kernel hash"] == first.hash and before.said["kernels"] == "compiled"
-    run(package, CURVE.replace("print(", "jit.record(); print("), SANDBOX_CACHE_DIR=warm)
+    run(package, CURVE.replace("print(", "jit.record(jit.stats()); print("), SANDBOX_CACHE_DIR=warm)
     after = run(package, DESCRIBE, SANDBOX_CACHE_DIR=warm)
     assert after.said["last run"] == "compiled 0 in 0.0 s, loaded 1"
     for damaged in ("", "{", "{}", "null"):
@@ -374,7 +377,8 @@ print(json.dumps(jit.stats()))
 
 
 def test_without_the_compiler_kernels_are_plain_python(package, first, tmp_path):
-    code = CURVE.replace("print(", "jit.record(); said = jit.describe(); print(").replace("**jit", "**said, **jit")
+    code = CURVE.replace("print(", "jit.record(jit.stats()); said = jit.describe(); print(")
+    code = code.replace("**jit", "**said, **jit")
     result = run(package, code, SANDBOX_CACHE_DIR=tmp_path, NUMBA_DISABLE_JIT="1")
     np.testing.assert_allclose(result.y, first.y, rtol=1e-15, atol=0)
     assert (result.compiled, result.loaded) == (0, 0)

@@ -294,6 +294,14 @@ def test_damaged_table_description():
         build(FakeRun(Path("x"), make_run().info | {"table": {"columns": [{"nonsense": 1}]}}, [], []))
 
 
+def test_one_infinity_in_every_seed_is_the_mean():
+    inf, nan = math.inf, math.nan
+    assert (summarise([inf, inf]).mean, summarise([inf, inf]).n, summarise([inf, inf]).low) == (inf, 2, None)
+    assert summarise([-inf]).mean == -inf
+    for values in ([inf, -inf], [inf, nan], [nan, nan], [inf, None], [None, None], []):
+        assert summarise(values).mean is None
+
+
 def test_table_survives_json():
     assert Table.from_dict(json.loads(json.dumps(TABLE.as_dict()))) == TABLE
     assert Table.from_dict(json.loads(json.dumps(Table().as_dict()))) == Table()

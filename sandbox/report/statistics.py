@@ -23,7 +23,7 @@ _Z = 1.959963984540054  # the normal quantile at 0.975
 class Summary:
     """Mean of the finite values, the 95 % interval around it, and how many of `total` values were finite.
 
-    `low` and `high` are None where there is no interval (fewer than two values); `mean` is None without any value.
+    `low` and `high` are None where there is no interval (fewer than two finite values), `mean` where there is no value.
     """
 
     mean: float | None
@@ -37,7 +37,8 @@ class Summary:
 def summarise(values: Sequence[float | int | bool | None]) -> Summary:
     """Return mean and t interval ``mean +- t(0.975, n-1) s / sqrt(n)`` over the finite values.
 
-    Non-finite and missing values are left out and counted: `n` of `total`.
+    Non-finite and missing values are left out and counted: `n` of `total`. Only where every value is the same infinity,
+    as a half-life at rate 1, is that the mean.
 
     Examples
     --------
@@ -48,6 +49,8 @@ def summarise(values: Sequence[float | int | bool | None]) -> Summary:
     finite = [value for value in values if value is not None and math.isfinite(value)]
     n, total = len(finite), len(values)
     if not finite:
+        if values and values[0] is not None and all(value == values[0] for value in values):
+            return Summary(float(values[0]), None, None, total, total)
         return Summary(None, None, None, 0, total)
     whole = all(isinstance(value, int) for value in finite)
     # A power of two in front keeps sums and squares of huge and tiny values in range without rounding anything.
