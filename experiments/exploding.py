@@ -3,6 +3,7 @@
 from sandbox import sources
 from sandbox.diagnostics.clipping import clip_cosines
 from sandbox.diagnostics.exact import exact_rates, upper_rate
+from sandbox.diagnostics.gates import input_drive
 from sandbox.diagnostics.gradients import gradient_profile, probe
 from sandbox.diagnostics.precision import float32_limits
 from sandbox.diagnostics.spectrum import recurrent_spectrum
@@ -27,10 +28,11 @@ BATCH, THRESHOLD = 16, 1.0
     settings=sources.SETTINGS,
     check=sources.check,
     table=Table(
-        [Column("rate", "growth / step", oracle="rate_exact"), Column("doubling", "doubling time"),
+        [Column("rate", "growth / step", oracle="rate_exact"), Column("rate", shown_as="doubling time"),
          Column("float32_overflow_lag", "float32 overflow at lag", interval=False),
-         *(Column(name, title, interval=False) for name, title in
-           [("grad_norm", "|dL/dW|"), ("cosine_global", "cos clip global"), ("cosine_value", "cos clip value")])],
+         Column("log10_grad_norm", "log10 |dL/dW|", interval=False),
+         Column("cosine_global", "cos clip global", interval=False),
+         Column("cosine_value", "cos clip value", interval=False)],
         spark=("profile", "log10_grad_h"),
         checks=[Check("rate", "rate_exact", "dL/dh by the gain a step if W = gain Q is linear")],
         note="cos clip: cosine between dL/dW before and after clipping at 1, by its norm or element by element",
@@ -48,9 +50,9 @@ def exploding(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv,
     layer = Layer(cell, x.shape[2], hidden, rng=stream("init", seed), dtype=dtype, init=init, gain=gain)
     v = probe(stream("probe", seed), BATCH, hidden, dtype)
     profile = gradient_profile(layer, x, v)
-    spectrum, rate, exact = recurrent_spectrum(layer), profile.rate(), exact_rates(layer, init, gain)
+    spectrum, rate, exact = recurrent_spectrum(layer), profile.rate(), exact_rates(layer)
     metrics = {"rate_exact": exact.get("h"), "rate_bound": upper_rate(layer, spectrum["sigma_max"])}
-    metrics |= rate.columns() | {"doubling": -rate.half_life, "log10_grad_end": profile.log10()[seq_len]}
+    metrics |= rate.columns() | {"log10_grad_end": profile.log10()[seq_len], "input_drive": input_drive(layer, x)}
     metrics |= float32_limits(layer, x, v, profile) | spectrum
     metrics |= clip_cosines(layer.backward(dstates={"h": v}).parameters, THRESHOLD) | {"data": data}
     return metrics, {"profile": {"lag": profile.lag, "log10_grad_h": profile.log10()}}

@@ -2,7 +2,7 @@
 
 from sandbox import sources
 from sandbox.diagnostics.exact import exact_rates, upper_rate
-from sandbox.diagnostics.gates import gate_means
+from sandbox.diagnostics.gates import gate_means, input_drive
 from sandbox.diagnostics.gradients import gradient_profile, probe, weight_shares
 from sandbox.diagnostics.precision import float32_limits
 from sandbox.diagnostics.spectrum import recurrent_spectrum
@@ -27,7 +27,7 @@ BATCH = 16
     settings=sources.SETTINGS,
     check=sources.check,
     table=Table(
-        [Column("rate", "rate / step", oracle="rate_exact"), Column("half_life", "half-life"),
+        [Column("rate", "rate / step", oracle="rate_exact"), Column("rate", shown_as="half-life"),
          Column("log10_grad_mid", "log10 |dL/dh| at T/2", interval=False),
          Column("rate_c", "dL/dc rate", interval=False, oracle="rate_c_exact"),
          Column("float32_subnormal_lag", "float32 subnormal at lag", interval=False)],
@@ -48,12 +48,13 @@ def vanishing(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv,
     layer = Layer(cell, x.shape[2], hidden, rng=stream("init", seed), dtype=dtype, init=init, gain=gain,
                   input_init=input_init)  # fmt: skip
     v = probe(stream("probe", seed), BATCH, hidden, dtype)
-    profile, spectrum, exact = gradient_profile(layer, x, v), recurrent_spectrum(layer), exact_rates(layer, init, gain)
+    profile, spectrum, exact = gradient_profile(layer, x, v), recurrent_spectrum(layer), exact_rates(layer)
     shares = weight_shares(layer, layer.backward(dstates={"h": v}, keep_tape=True))
     metrics, curve = {"rate_bound": upper_rate(layer, spectrum["sigma_max"])}, {"lag": profile.lag}
     for state, suffix in [("h", ""), *((name, f"_{name}") for name in layer.cell.states[1:])]:
         metrics |= profile.rate(state).columns(suffix) | {f"rate{suffix}_exact": exact.get(state)}
-        curve[f"log10_grad_{state}"] = profile.log10(state)
-    metrics |= {"log10_grad_mid": profile.log10()[seq_len // 2], "log10_grad_end": profile.log10()[seq_len]}
+        curve |= {f"log10_grad_{state}": profile.log10(state), f"alive_{state}": profile.alive[state]}
+    metrics |= {"log10_grad_mid": profile.log10()[seq_len // 2], "log10_grad_end": profile.log10()[seq_len],
+                "alive_end": profile.alive["h"][seq_len], "input_drive": input_drive(layer, x)}  # fmt: skip
     metrics |= float32_limits(layer, x, v, profile) | spectrum | gate_means(layer, layer.last) | {"data": data}
     return metrics, {"profile": curve, "weight": {"lag": profile.lag[:-1], "share": shares[::-1]}}

@@ -69,8 +69,8 @@ class Axis:
     minimum, maximum, above
         Bounds of a number; `above` is a minimum that is itself excluded.
     accept
-        Called with a value that is not one of the choices: returns if it will do all the same, else raises
-        `UsageError`.
+        Called with a text that is not one of the choices: returns how it is written if it will do all the same, raises
+        `UsageError` if not.
     help
         One line for ``run NAME --help``.
 
@@ -87,7 +87,7 @@ class Axis:
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
-    accept: Callable[[str], object] | None = None
+    accept: Callable[[str], str] | None = None
     help: str = ""
     name: str = "value"
 
@@ -145,8 +145,7 @@ class Axis:
         choices = self.allowed()
         if choices is not None and value not in choices:
             if self.accept is not None:
-                self.accept(value)
-                return value
+                return self.accept(value)
             if self.kind is str:
                 raise unknown(self.name, value, choices)
             raise self._broken(shown)

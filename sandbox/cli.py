@@ -20,8 +20,8 @@ import click
 from sandbox import __version__
 from sandbox.axes import show_scalar
 from sandbox.errors import UsageError, did_you_mean, unknown
+from sandbox.report import FORMATS
 
-FORMATS = ("rich", "plain", "csv", "md", "json")
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
@@ -31,24 +31,32 @@ class Terminated(KeyboardInterrupt):
 
 @contextmanager
 def _interruptible():
-    """Turn SIGINT and SIGTERM into exceptions for a while; a signal the parent chose to ignore stays ignored."""
+    """Turn SIGINT and SIGTERM into exceptions for a while; a signal the parent chose to ignore stays ignored.
+
+    While a kernel is being compiled the exception waits until that is done, a second or two: raised inside one of the
+    compiler's callbacks it would be lost, or leave a library half built.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may have handlers
         return
-    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if hasattr(signal, "SIGALRM") else [])]
+    timed = hasattr(signal, "setitimer")
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if timed else [])]
     handlers = {number: signal.getsignal(number) for number in numbers}
     hook, interrupt = sys.unraisablehook, KeyboardInterrupt
 
     def stop(number, frame):
         nonlocal interrupt
         interrupt = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}.get(number, interrupt)
+        if timed and _compiling():
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            return
         sys.unraisablehook = swallowed
         raise interrupt
 
     def swallowed(unraisable):
-        # Raised inside a destructor or a callback of the compiler, the interrupt got no further: raise it again
-        # outside. What else is torn down half built complains without need.
-        if issubclass(unraisable.exc_type, KeyboardInterrupt) and hasattr(signal, "setitimer"):
+        # Raised inside a destructor the interrupt got no further: raise it again outside. What else is torn down then
+        # complains without need.
+        if timed and issubclass(unraisable.exc_type, KeyboardInterrupt):
             signal.setitimer(signal.ITIMER_REAL, 0.02)
 
     for number, handler in handlers.items():
@@ -57,9 +65,16 @@ def _interruptible():
     try:
         yield
     finally:
+        if timed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
         for number, handler in handlers.items():
             signal.signal(number, handler or signal.SIG_DFL)
         sys.unraisablehook = hook
+
+
+def _compiling() -> bool:
+    jit = sys.modules.get("sandbox.jit")
+    return jit is not None and hasattr(jit, "compiling") and jit.compiling()
 
 
 class CommandLine(click.Group):

@@ -33,6 +33,8 @@ DTYPES = ("float32", "float64")
 class Trajectory:
     """What a forward pass leaves behind: views into the layer's workspace, overwritten by its next pass.
 
+    A backward pass without `keep_tape` puts dL/dz where the gates are.
+
     Attributes
     ----------
     x : (T, B, D)
@@ -69,11 +71,11 @@ class Gradients:
     parameters : dict of arrays
         dL/dparameter by name: views into `Layer.gradient`.
     start : dict of (B, H)
-        dL/ds_0 by state.
+        dL/ds_0 by state, under `log_scale` without the factor 2^exponents[0].
     states : dict of (T + 1, B, H) or None
         dL/ds_t for every t by state, if `every_state` was asked for.
     z : (T, B, G, H)
-        dL/dz by tape column.
+        dL/dz by tape column, under `log_scale` z[t] without the factor 2^exponents[t + 1].
     exponents : (T + 1, B) int or None
         With `log_scale`: dL/ds_t = states[t] * 2^exponents[t].
     """
@@ -221,9 +223,12 @@ class Layer:
         T, B, _ = x.shape
         lengths = _check_lengths(lengths, T, B)
         cell, H, G = self.cell, self.hidden_size, len(self.cell.tape)
+        start = self._start(states, B)
         self.last = None  # until this pass is complete there is none to differentiate
         z, trail = self._work_arrays(T, B)
-        self._start(trail, states, B)
+        if np.may_share_memory(x, trail):  # this layer's own output as its next input
+            x = x.copy()
+        trail[:, 0] = start
         z.reshape(T * B, G * H)[:] = self._bias_row()
         for source, target, count in self._input_runs:
             panels = gemm.pack(self.parameters["W_ih"], source * H, count * H)
@@ -272,22 +277,18 @@ class Layer:
                              "(use keep_tape=True to differentiate one pass several times)")  # fmt: skip
         run, (z, trail) = self.last, self._workspace[1]
         T, B, G, H = z.shape
-        S, empty = len(self.cell.states), self._empty
-        ds = np.zeros((S, B, H), self.dtype)
-        for name, value in _by_name("dstates", dstates).items():
-            s = self._state_index(name)
-            ds[s] = self._check(f"dstates[{name!r}]", value, (B, H))
+        empty, ds = self._empty, self._stacked("dstates", dstates, B)
         dy = empty(3) if dy is None else self._check("dy", dy, (T, B, H))
-        every = np.empty((S, T + 1, B, H), self.dtype) if every_state else empty(4)
+        every = np.empty((len(ds), T + 1, B, H), self.dtype) if every_state else empty(4)
         exponents = np.zeros((T + 1, B) if log_scale else (0, 0), np.int64)
         dz = np.empty_like(z) if keep_tape else z
         weights = self._weights()
-        dweights = np.zeros_like(weights)
+        dweights = np.zeros(weights.shape)
+        if not keep_tape:
+            self.last = None  # before the tape is touched: an interrupt must not leave a spoilt one that looks whole
         lengths = np.zeros(0, np.int64) if run.lengths is None else run.lengths
         scan.backward(self._steps[1], z, dz, self._recurrent_panels(transpose=True), (G - len(self.cell.recurrent)) * H,
                       trail, weights, self._flags, lengths, dy, ds, every, dweights, exponents)  # fmt: skip
-        if not keep_tape:
-            self.last = None
         if parameters and not log_scale:
             self._parameter_gradients(run, trail, dz, dweights)
         return Gradients(
@@ -309,7 +310,7 @@ class Layer:
         if self.cell.recurrent:
             count = len(self.cell.recurrent)
             gemm.add_transposed_product(h_prev, flat, (G - count) * H, count * H, self._gradients["W_hh"], 0)
-        sums = np.zeros(G * H, self.dtype)
+        sums = np.zeros(G * H)
         scan.add_column_sums(flat, sums)
         for name, columns in self.cell.biases.items():
             for source, target, count in _runs(columns, self.cell.tape):
@@ -342,11 +343,17 @@ class Layer:
             self._workspace = ((T, B), (z, trail))
         return self._workspace[1]
 
-    def _start(self, trail, states, B):
-        trail[:, 0] = 0
-        for name, value in _by_name("states", states).items():
-            s = self._state_index(name)
-            trail[s, 0] = self._check(f"states[{name!r}]", value, (B, self.hidden_size))
+    def _start(self, states, B):
+        """The start states (S, B, H): copies, since they may be views of the workspace about to be overwritten."""
+        return self._stacked("states", states, B)
+
+    def _stacked(self, name, states, B):
+        """Arrays by state name as one (S, B, H) array; zeros for those left out."""
+        stacked = np.zeros((len(self.cell.states), B, self.hidden_size), self.dtype)
+        for state, value in _by_name(name, states).items():
+            s = self._state_index(state)
+            stacked[s] = self._check(f"{name}[{state!r}]", value, stacked.shape[1:])
+        return stacked
 
     # Checks ------------------------------------------------------------------------------------------------------
 
@@ -373,6 +380,8 @@ class Layer:
     def save(self, path):
         """Write the parameters and what is needed to make the layer again to an .npz file, wholly or not at all."""
         path = Path(path)
+        if not path.name:
+            raise UsageError(f"layer file must have a name, got {path}")
         facts = {"cell": self.cell.name, "input_size": self.input_size, "hidden_size": self.hidden_size,
                  "dtype": self.dtype.name, "options": self.options}  # fmt: skip
         scratch = path.with_name(f".{path.name}.{os.getpid()}")

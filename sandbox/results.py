@@ -20,6 +20,7 @@ import csv
 import datetime
 import io
 import json
+import math
 import os
 import re
 import secrets
@@ -155,10 +156,6 @@ class RunWriter:
         self._rows: list[tuple[tuple, Row]] = []
         self._columns: list[str] = []
         self._curves: dict[str, dict[str, object]] = {}
-        try:
-            self.path = _new_directory(Path(root) / name)
-        except OSError as error:
-            raise UsageError(f"--out must be a folder that can be written, got {root} ({error.strerror})") from error
         self.info = {
             "schema": SCHEMA,
             "experiment": name,
@@ -166,7 +163,7 @@ class RunWriter:
             "axes": {axis: list(values) for axis, values in grid.items()},
             "seeds": list(seeds),
             "settings": dict(settings or {}),
-            "points": len(seeds) * _product(grid),
+            "points": len(seeds) * math.prod(map(len, grid.values())),
             "rows": 0,
             "status": "running",
             "started": _now(),
@@ -178,10 +175,17 @@ class RunWriter:
             **provenance.collect(),
         }
         try:
+            self.path = _new_directory(Path(root) / name)
+        except OSError as error:
+            raise UsageError(f"--out must be a folder that can be written, got {root} ({error.strerror})") from error
+        try:
             self._open()
         except OSError as error:
             shutil.rmtree(self.path, ignore_errors=True)
             raise self._unwritable(error) from error
+        except BaseException:  # an interrupt before there is anything to keep
+            shutil.rmtree(self.path, ignore_errors=True)
+            raise
 
     def _open(self) -> None:
         key = [*self.axes, "seed"]
@@ -293,13 +297,6 @@ class RunWriter:
 
 def _now() -> str:
     return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
-
-
-def _product(grid: Mapping[str, Sequence[Scalar]]) -> int:
-    total = 1
-    for values in grid.values():
-        total *= len(values)
-    return total
 
 
 def _new_directory(folder: Path) -> Path:

@@ -22,7 +22,7 @@ WELL_KNOWN: dict[str, Axis] = {
     "cell": Axis(
         kind=str,
         choices=cells.names,
-        accept=cells.parse,
+        accept=cells.canonical,
         help="recurrent cell, options behind a colon: rnn:relu, lstm:forget_bias=2",
     ),
     "hidden": Axis(kind=int, minimum=1, maximum=16_384, help="hidden units"),

@@ -176,7 +176,8 @@ NUMPY = {
     # exact or rounded once
     "abs", "clip", "floor", "frexp", "isfinite", "isnan", "ldexp", "signbit", "sqrt",
     # order, not arithmetic
-    "argmax", "argmin", "argsort", "flatnonzero", "lexsort", "nonzero", "sort", "unique",
+    "argmax", "argmin", "argsort", "count_nonzero", "flatnonzero", "lexsort", "may_share_memory", "nonzero", "sort",
+    "unique",
     # files
     "load", "savez",
 }  # fmt: skip

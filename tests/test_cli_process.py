@@ -216,3 +216,20 @@ def test_no_escape_codes_and_no_bar_in_a_pipe(here):
 def test_a_terminal_without_unicode(here):
     out, _, code = call("run", "quick", env={"PYTHONIOENCODING": "ascii"})
     assert code == 0 and out.isascii() and "+---" in out and "_#" in out and r"\u2202" in out
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("delay", [1.0, 1.5, 2.0, 2.5, 3.0, 4.0, 5.0])
+def test_an_interrupt_during_a_cold_compile(tmp_path, delay):
+    """At any moment: one line, exit 130, and no half-built library crashes on the way out."""
+    env = {"SANDBOX_CACHE_DIR": str(tmp_path / "cache"), "PYTHONPATH": str(ROOT)}
+    flags = ["--seeds", "1", "--out", str(tmp_path / "out")]
+    command = [sys.executable, "-m", "sandbox", "run", "vanishing", *flags]
+    process = subprocess.Popen(
+        command, env=os.environ | env, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+    )
+    time.sleep(delay)
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 130, err
+    assert err.startswith("interrupted: ") and err.count("\n") == 1, err

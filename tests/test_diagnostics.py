@@ -5,7 +5,7 @@ import pytest
 
 from sandbox.diagnostics.clipping import CLIPS, clip, clip_cosines
 from sandbox.diagnostics.exact import exact_rates, upper_rate
-from sandbox.diagnostics.gates import gate_means
+from sandbox.diagnostics.gates import gate_means, input_drive
 from sandbox.diagnostics.gradients import first_lags, fit_rate, gradient_profile, probe, weight_shares
 from sandbox.diagnostics.precision import float32_limits
 from sandbox.diagnostics.spectrum import recurrent_spectrum
@@ -60,11 +60,32 @@ def test_fit_agrees_with_polyfit_and_reports_its_quality():
     assert rate.r_squared == pytest.approx(np.corrcoef(lag, ln_norm)[0, 1] ** 2, rel=1e-12)
 
 
+def test_a_dead_sequence_is_counted_and_does_not_hide_the_living():
+    layer = Layer("rnn:relu", 1, 4, rng=stream("init", 0), gain=0.5)
+    layer.parameters["b"][:] = 1.0
+    x, v = np.zeros((9, 2, 1)), probe(stream("probe", 0), 2, 4)
+    layer.parameters["W_ih"][:] = 1.0
+    x[4, 1] = -100.0  # every unit of the second sequence is off at step 5
+    profile = gradient_profile(layer, x, v)
+    assert list(profile.alive["h"]) == [1.0] * 5 + [0.5] * 5
+    alone = gradient_profile(layer, x[:, :1].copy(), v[:1])
+    np.testing.assert_array_equal(profile.ln_norm["h"][5:], alone.ln_norm["h"][5:])
+    assert profile.rate().lags == 9 and profile.rate().rate > 0
+    assert profile.rate().columns()["rate_lags"] == 9
+
+
+def test_input_drive_is_the_rms_of_what_the_input_adds():
+    layer, x, _ = network("gru")
+    expected = np.sqrt(np.mean((x @ layer.parameters["W_ih"]) ** 2))
+    assert input_drive(layer, x) == pytest.approx(expected, rel=1e-13)
+
+
 def test_fit_of_the_special_cases():
     lag = np.arange(5)
     assert fit_rate(lag, np.full(5, -np.inf)).columns("_c")["rate_c"] == 0.0
     assert fit_rate(lag, np.full(5, 2.0)).half_life == np.inf
     assert np.isnan(fit_rate(lag[:1], np.zeros(1)).rate)
+    assert fit_rate(lag, 2.0 + 1e-9 * lag).half_life == np.inf  # rounding of a float32 pass
     holed = np.where(lag == 2, -np.inf, -0.5 * lag)
     assert fit_rate(lag, holed).rate == pytest.approx(np.exp(-0.5), rel=1e-12)
 
@@ -150,19 +171,38 @@ def test_clip_limits_what_it_says_and_keeps_small_gradients_to_the_bit():
 def test_clipping_by_the_norm_keeps_the_direction_and_by_value_turns_it():
     gradients = {"W": np.array([[3.0, 0.1]]), "b": np.array([0.2])}
     cosines = clip_cosines(gradients, 0.5)
-    assert cosines["grad_norm"] == pytest.approx(np.sqrt(9.05), rel=1e-14)
+    assert cosines["log10_grad_norm"] == pytest.approx(np.log10(9.05) / 2, rel=1e-14)
     assert cosines["cosine_global"] == pytest.approx(1, abs=1e-14)
     flat, value = np.array([3, 0.1, 0.2]), np.array([0.5, 0.1, 0.2])
     expected = flat @ value / np.linalg.norm(flat) / np.linalg.norm(value)
     assert cosines["cosine_value"] == pytest.approx(expected, rel=1e-12)
-    assert np.isnan(clip_cosines({"W": np.array([np.inf, 1.0])}, 1.0)["cosine_global"])
+    spoilt = clip_cosines({"W": np.array([np.inf, 1.0])}, 1.0)
+    assert np.isnan(spoilt["cosine_global"]) and spoilt["log10_grad_norm"] == np.inf
 
 
-def test_rates_known_exactly_and_the_bound():
+def test_clip_reaches_a_norm_that_float32_cannot_scale_by():
+    clipped = clip({"W": np.array([2e38], np.float32)}, 1e-10)["W"]
+    assert clipped.dtype == np.float32 and clipped[0] == np.float32(1e-10)
+
+
+def test_rates_known_exactly_are_read_off_the_parameters():
     zeros = dict(init="zeros", input_init="zeros")
-    assert exact_rates(network("rnn:identity", gain=0.7)[0], "orthogonal", 0.7) == {"h": 0.7}
-    assert exact_rates(network("rnn")[0], "orthogonal", 0.7) == {}
-    assert exact_rates(network("lstm", **zeros)[0], "zeros", 1.0)["c"] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-15)
-    assert exact_rates(network("gru", **zeros)[0], "zeros", 1.0) == {"h": 0.5}
+    linear = network("rnn:identity", gain=0.7)[0]
+    assert exact_rates(linear)["h"] == pytest.approx(0.7, abs=1e-15)
+    assert exact_rates(linear.astype("float32"))["h"] == pytest.approx(0.7, abs=1e-6)
+    linear.parameters["W_hh"][0, 0] += 1e-9
+    assert exact_rates(linear) == {}
+    assert exact_rates(network("rnn:identity", **zeros)[0]) == exact_rates(network("rnn", **zeros)[0]) == {"h": 0.0}
+    assert exact_rates(network("rnn")[0]) == exact_rates(network("lstm")[0]) == {}
+    lstm = network("lstm", **zeros)[0]
+    assert exact_rates(lstm)["c"] == pytest.approx(1 / (1 + np.exp(-1)), abs=1e-15)
+    lstm.parameters["b"][H : 2 * H] = -3.0
+    assert exact_rates(lstm)["c"] == pytest.approx(1 / (1 + np.exp(3)), abs=1e-15)
+    lstm.parameters["b"][H] = 0.0
+    assert exact_rates(lstm) == {}
+    assert exact_rates(network("gru", **zeros)[0]) == {"h": 0.5}
+
+
+def test_the_bound_is_of_plain_networks_only():
     assert upper_rate(network("rnn")[0], 1.7) == 1.7
     assert upper_rate(network("gru")[0], 1.7) is None

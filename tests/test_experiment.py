@@ -402,3 +402,12 @@ def test_listing_is_fast(folder):
     started = time.perf_counter()
     assert len([found.summary() for found in discover().values()]) == 50
     assert time.perf_counter() - started < 1
+
+
+def test_variants_of_a_cell_have_one_spelling_and_one_row():
+    text = "rnn,rnn:tanh,rnn:activation=tanh,rnn:relu,lstm:forget_bias=1,lstm,lstm:forget_bias=2.0,lstm:forget_bias=2"
+    assert WELL_KNOWN["cell"].default == () and declare("cell", ["rnn"]).resolve(text) == [
+        "rnn", "rnn:relu", "lstm", "lstm:forget_bias=2"]  # fmt: skip
+    refused(
+        lambda: declare("cell", ["rnn"]).resolve("lstm:forget_bias=1_0"), "forget_bias must be a finite number, got 1_0"
+    )

@@ -271,7 +271,7 @@ def test_each_element_is_one_chain_of_fused_multiply_adds(dtype):
         expected = [[chain(C[i, j], A[i], W[:, j]) for j in range(columns)] for i in range(rows)]
         np.testing.assert_array_equal(product(A, 0, W, C, 0), np.array(expected, dtype))
         found = C.copy()
-        gemm.add_transposed_product(A.T.copy(), W, 0, columns, found, 0)
+        gemm.add_transposed_product(A.T[::-1].copy(), W[::-1].copy(), 0, columns, found, 0)  # walks from the last row
         np.testing.assert_array_equal(found, np.array(expected, dtype))
 
 
@@ -282,8 +282,20 @@ def test_a_chain_longer_than_a_block_of_the_transposed_product_is_not_cut(dtype)
     A, W, C = draw((depth, 2), dtype), draw((depth, 2), dtype, seed=1), draw((2, 2), dtype, seed=2)
     found = C.copy()
     gemm.add_transposed_product(A, W, 0, 2, found, 0)
-    expected = [[chain(C[i, j], A[:, i], W[:, j]) for j in range(2)] for i in range(2)]
+    expected = [[chain(C[i, j], A[::-1, i], W[::-1, j]) for j in range(2)] for i in range(2)]
     np.testing.assert_array_equal(found, np.array(expected, dtype))
+
+
+@compiled_only
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_long_transposed_product_in_segments_from_its_end_has_the_same_bits(dtype):
+    depth = 2 * gemm.DEPTH + 5
+    A, B, start = draw((depth, 9), dtype), draw((depth, 40), dtype, seed=1), draw((9, 40), dtype, seed=2)
+    whole, pieces = start.copy(), start.copy()
+    gemm.add_transposed_product(A, B, 0, 40, whole, 0)
+    for first, last in ((300, depth), (299, 300), (0, 299)):
+        gemm.add_transposed_product(A[first:last].copy(), B[first:last].copy(), 0, 40, pieces, 0)
+    np.testing.assert_array_equal(pieces, whole)
 
 
 @compiled_only
@@ -306,7 +318,7 @@ def test_a_row_has_the_same_bits_alone_and_in_any_batch(dtype):
         np.testing.assert_array_equal(product(A[:rows], 0, W, C[:rows], 0), alone[:rows])
         np.testing.assert_array_equal(product(A[-rows:], 0, W, C[-rows:], 0), alone[-rows:])
         found = C[:rows].copy()
-        gemm.add_transposed_product(A[:rows].T.copy(), W, 0, 70, found, 0)
+        gemm.add_transposed_product(A[:rows].T[::-1].copy(), W[::-1].copy(), 0, 70, found, 0)
         np.testing.assert_array_equal(found, alone[:rows])
 
 

@@ -508,3 +508,59 @@ def test_a_save_that_fails_leaves_nothing_and_spoils_nothing(tmp_path, saved, mo
 def test_steps_are_compiled_once_for_all_layers():
     one, other = make("lstm"), make("lstm", 7, 9)
     assert one._steps == other._steps and one._steps != make("gru")._steps
+
+
+# What a pass must not be fooled by ---------------------------------------------------------------------------------
+
+
+@pytest.mark.plain_python
+def test_a_start_state_may_be_a_view_of_the_last_pass():
+    layer = Layer("lstm", 2, 3, rng=stream("init", 0))
+    x, start = np.ones((4, 2, 2)), {"h": np.full((2, 3), 0.3), "c": np.full((2, 3), -0.7)}
+    first = layer.forward(x, start)
+    expected = first.y.copy()
+    again = layer.forward(x, {name: state[0] for name, state in first.states.items()})
+    np.testing.assert_array_equal(again.y, expected)
+
+
+@pytest.mark.plain_python
+def test_its_own_output_may_be_the_next_input():
+    layer = Layer("rnn", 3, 3, rng=stream("init", 0))
+    once = layer.forward(np.ones((4, 2, 3))).y
+    copied = once.copy()
+    dy = np.ones((4, 2, 3))
+    layer.forward(once)
+    found = {name: g.copy() for name, g in layer.backward(dy).parameters.items()}
+    layer.forward(copied)
+    for name, expected in layer.backward(dy).parameters.items():
+        np.testing.assert_array_equal(found[name], expected)
+
+
+def test_an_interrupted_backward_pass_leaves_no_tape_that_looks_whole(monkeypatch):
+    from sandbox.kernels import scan
+
+    layer = Layer("gru", 2, 3, rng=stream("init", 0))
+    layer.forward(np.ones((4, 2, 2)))
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(scan, "backward", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        layer.backward(np.ones((4, 2, 3)))
+    monkeypatch.undo()
+    with pytest.raises(UsageError, match="backward must follow a forward pass"):
+        layer.backward(np.ones((4, 2, 3)))
+
+
+@pytest.mark.plain_python
+def test_a_rectifier_turns_minus_infinity_into_zero_and_keeps_nan():
+    layer = Layer("rnn:relu", 1, 2, rng=stream("init", 0))
+    layer.parameters["W_ih"][:] = 1.0
+    x = np.array([-np.inf, np.nan, -1.0, 2.0]).reshape(1, 4, 1)
+    np.testing.assert_array_equal(layer.forward(x).y[0, :, 0], [0.0, np.nan, 0.0, 2.0])
+
+
+def test_a_file_needs_a_name(tmp_path):
+    with pytest.raises(UsageError, match="layer file must have a name"):
+        Layer("rnn", 1, 1, rng=stream("init", 0)).save("")

@@ -18,6 +18,7 @@ from sandbox.report import Check, Column, Table, build, summarise, t_quantile, w
 from sandbox.report.build import agreement, condense, mean_curve
 from sandbox.report.layout import lines
 from sandbox.report.numbers import align, axis_column, number_column, sparkline_column
+from sandbox.report.statistics import steps
 from sandbox.results import Run
 from sandbox.sweep import Row
 
@@ -292,6 +293,18 @@ def test_settings_stand_in_the_title():
 def test_damaged_table_description():
     with pytest.raises(UsageError, match="its table cannot be read"):
         build(FakeRun(Path("x"), make_run().info | {"table": {"columns": [{"nonsense": 1}]}}, [], []))
+
+
+def test_times_come_from_the_mean_factor_and_its_interval():
+    rate = summarise([0.5, 0.6, 0.7])
+    half = steps(rate, "half-life")
+    assert half.mean == pytest.approx(math.log(0.5) / math.log(0.6)) and half.n == 3
+    assert (half.low, half.high) == pytest.approx(tuple(math.log(0.5) / math.log(r) for r in (rate.low, rate.high)))
+    around = steps(summarise([0.9, 1.3]), "doubling time")
+    assert around.mean == pytest.approx(math.log(2) / math.log(1.1)) and around.low is None
+    assert steps(summarise([1.0, 1.0]), "half-life").mean == math.inf
+    for values in ([0.0], [math.nan], [math.inf], []):
+        assert steps(summarise(values), "half-life").mean is None
 
 
 def test_one_infinity_in_every_seed_is_the_mean():

@@ -395,3 +395,15 @@ def test_a_hundred_thousand_curve_rows(tmp_path):
     path = record(tmp_path, exp=long).path
     assert (path / "curves.csv").read_bytes().count(b"\n") == 1 + 100_000
     assert len(load(path).curve("profile", "d")[12_500, 1][1]) == 12_500
+
+
+def test_an_interrupt_while_a_run_is_set_up_leaves_nothing(tmp_path, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    for target, name in ((provenance, "collect"), (RunWriter, "_open")):
+        with monkeypatch.context() as patch:
+            patch.setattr(target, name, interrupted)
+            with pytest.raises(KeyboardInterrupt):
+                RunWriter(tmp_path, "toy", {"gain": [1.0]}, [0])
+        assert not list(tmp_path.glob("toy/*"))

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox.errors import UsageError, unknown
 
-__all__ = ["Cell", "Option", "load", "names", "parse"]
+__all__ = ["Cell", "Option", "canonical", "load", "names", "parse"]
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class Option:
                 number = float(value)
             except (TypeError, ValueError):
                 number = float("nan")
-            if not abs(number) < float("inf"):
+            if "_" in str(value) or not abs(number) < float("inf"):
                 raise UsageError(f"{name} must be a finite number, got {value or 'nothing'}")
             return number
         return value
@@ -182,3 +182,20 @@ def parse(text: str) -> tuple[Cell, dict]:
             option, value = owners[part], part
         options |= cell.resolve({option: value}, only_given=True)
     return cell, options
+
+
+def canonical(text: str) -> str:
+    """The one way to write what `parse` reads: options at their default left out, the others in declared order.
+
+    Examples
+    --------
+    >>> canonical("rnn:activation=relu"), canonical("rnn:tanh"), canonical("lstm:forget_bias=2.0")
+    ('rnn:relu', 'rnn', 'lstm:forget_bias=2')
+    """
+    cell, given = parse(text)
+    parts = [cell.name]
+    for name, option in cell.options.items():
+        value = given.get(name, option.default)
+        if value != option.default:
+            parts.append(value if option.choices else f"{name}={repr(value).removesuffix('.0')}")
+    return ":".join(parts)

@@ -25,7 +25,7 @@ def step_forward(t, z, states, weights, flags):
                 a[j] = tanh(a[j])
         elif flags[0] == RELU:
             for j in range(H):
-                a[j] = a[j] if a[j] > zero else a[j] * zero
+                a[j] = zero if a[j] < zero else a[j]  # NaN stays NaN
         for j in range(H):
             h[j] = a[j]
 
@@ -40,7 +40,7 @@ def step_backward(t, dz, states, weights, flags, ds, dweights):
                 a[j] = dh[j] * (one - a[j] * a[j])
         elif flags[0] == RELU:
             for j in range(H):
-                a[j] = dh[j] if a[j] > zero else zero
+                a[j] = zero if a[j] <= zero else dh[j]
         else:
             for j in range(H):
                 a[j] = dh[j]

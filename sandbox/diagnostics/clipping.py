@@ -3,11 +3,13 @@
 import numpy as np
 
 from sandbox.errors import unknown
+from sandbox.kernels.activations import log_array
 from sandbox.kernels.reductions import cosine, norm
 
 __all__ = ["CLIPS", "clip", "clip_cosines"]
 
 CLIPS = ("global", "tensor", "value")
+LN10 = 2.302585092994046
 
 
 def clip(gradients, threshold, how="global"):
@@ -34,18 +36,19 @@ def clip(gradients, threshold, how="global"):
     norms = {name: norm(g) for name, g in gradients.items()}
     if how == "global":
         norms = dict.fromkeys(norms, norm(np.array(list(norms.values()))))
-    return {name: g * g.dtype.type(threshold / norms[name]) if threshold < norms[name] < np.inf else g
+    return {name: (g * np.float64(threshold / norms[name])).astype(g.dtype) if threshold < norms[name] < np.inf else g
             for name, g in gradients.items()}  # fmt: skip
 
 
 def clip_cosines(gradients, threshold) -> dict[str, float]:
-    """Columns `grad_norm` and `cosine_<how>`: the cosine between the whole gradient before and after clipping.
+    """Columns `log10_grad_norm` and `cosine_<how>`: the cosine between the whole gradient before and after clipping.
 
-    NaN where the gradient is not finite or zero.
+    The logarithm, because a mean of norms over seeds would be the norm of one. Cosines are NaN where the gradient is
+    zero or not finite.
     """
     flat = _flat(gradients)
     cosines = {f"cosine_{how}": float(cosine(flat, _flat(clip(gradients, threshold, how)))) for how in CLIPS}
-    return {"grad_norm": float(norm(flat))} | cosines
+    return {"log10_grad_norm": float(log_array(np.array([norm(flat)]))[0]) / LN10} | cosines
 
 
 def _flat(gradients):

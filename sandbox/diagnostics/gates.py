@@ -1,10 +1,11 @@
-"""Statistics of gates over a run."""
+"""Statistics of gates over a run, and of what the input brings to them."""
 
 import numpy as np
 
-from sandbox.kernels.reductions import mean
+from sandbox.kernels import gemm
+from sandbox.kernels.reductions import mean, norm
 
-__all__ = ["gate_means"]
+__all__ = ["gate_means", "input_drive"]
 
 
 def gate_means(layer, run) -> dict[str, float]:
@@ -22,3 +23,13 @@ def gate_means(layer, run) -> dict[str, float]:
     lengths = np.full(B, T) if run.lengths is None else run.lengths
     live = np.arange(T)[:, None] < lengths
     return {f"mean_{name}": float(mean(np.ascontiguousarray(run.gates[name][live]))) for name in layer.cell.gates}
+
+
+def input_drive(layer, x) -> float:
+    """Root mean square of x W_ih: how hard the input pushes the pre-activations.
+
+    It falls with the hidden size under Glorot's initialisation and differs between sources; units that are pushed less
+    saturate less, and their gradients die more slowly. Compare rows of one drive, or say that it differs.
+    """
+    z = gemm.multiply(x.reshape(-1, x.shape[2]), layer.parameters["W_ih"])
+    return float(norm(z) / np.sqrt(z.size))

@@ -24,7 +24,7 @@ __all__ = ["Profile", "Rate", "first_lags", "fit_rate", "gradient_profile", "pro
 
 LN2 = 0.6931471805599453
 LN10 = 2.302585092994046
-FLAT = 1e-12  # a slope below this is rounding
+FLAT = 1e-5  # a change of ln(norm) below this over all lags of a fit is rounding, in float32 too
 
 
 @dataclass(frozen=True)
@@ -39,15 +39,19 @@ class Rate:
         Share of the variance of ln(norm) on the line.
     half_life : float
         Steps until the norm has halved, -ln 2 / slope; infinite at rate 1, negative (doubling) above.
+    lags : int
+        How many lags the line goes through.
     """
 
     rate: float
     r_squared: float
     half_life: float
+    lags: int
 
     def columns(self, suffix=""):
         """As columns of a results table."""
-        return {f"rate{suffix}": self.rate, f"rate_r2{suffix}": self.r_squared, f"half_life{suffix}": self.half_life}
+        return {f"rate{suffix}": self.rate, f"rate_r2{suffix}": self.r_squared, f"rate_lags{suffix}": self.lags,
+                f"half_life{suffix}": self.half_life}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -59,11 +63,14 @@ class Profile:
     lag : (T + 1,) int
         T - t, from 0 to T.
     ln_norm : dict of (T + 1,)
-        By state; -inf where a row's gradient is exactly zero.
+        By state: the mean over the sequences whose gradient is not exactly zero; -inf where all are.
+    alive : dict of (T + 1,)
+        By state: the share of such sequences. Below 1, the mean is over what is left (units of a ReLU die for good).
     """
 
     lag: np.ndarray
     ln_norm: dict[str, np.ndarray]
+    alive: dict[str, np.ndarray]
 
     def log10(self, state="h"):
         """log10 of the norm by lag."""
@@ -103,15 +110,20 @@ def gradient_profile(layer: Layer, x, v, states=None) -> Profile:
     run = layer.forward(x, states)
     gradients = layer.backward(dstates={"h": v}, keep_tape=True, every_state=True, log_scale=True, parameters=False)
     lag = np.arange(run.x.shape[0] + 1)
-    logs = {name: _mean_log_norms(rows, gradients.exponents)[::-1] for name, rows in gradients.states.items()}
-    return Profile(lag, logs)
+    ln_norm, alive = {}, {}
+    for name, rows in gradients.states.items():
+        means, shares = _mean_log_norms(rows, gradients.exponents)
+        ln_norm[name], alive[name] = means[::-1], shares[::-1]
+    return Profile(lag, ln_norm, alive)
 
 
 def _mean_log_norms(rows, exponents):
-    """Mean over B of ln(||rows[t, b]|| 2^exponents[t, b]) for rows (T + 1, B, H)."""
+    """Mean over the non-zero of B of ln(||rows[t, b]|| 2^exponents[t, b]) for rows (T + 1, B, H), and their share."""
     steps, batch, hidden = rows.shape
-    logs = log_array(row_norms(rows.reshape(steps * batch, hidden))).reshape(steps, batch) + exponents * LN2
-    return np.array([mean(row) for row in logs])
+    norms = row_norms(rows.reshape(steps * batch, hidden))
+    logs, alive = log_array(norms).reshape(steps, batch) + exponents * LN2, (norms != 0).reshape(steps, batch)
+    means = [mean(row[live]) if live.any() else -np.inf for row, live in zip(logs, alive, strict=True)]
+    return np.array(means), np.array([np.count_nonzero(live) / batch for live in alive])
 
 
 def fit_rate(lag, ln_norm) -> Rate:
@@ -120,18 +132,19 @@ def fit_rate(lag, ln_norm) -> Rate:
     NaN with fewer than two finite points, unless all are -inf: then the rate is 0 and the half-life too.
     """
     finite = np.isfinite(ln_norm)
+    lags = int(np.count_nonzero(finite))
     if (ln_norm == -np.inf).all():
-        return Rate(0.0, float("nan"), 0.0)
+        return Rate(0.0, float("nan"), 0.0, lags)
     slope, _, r_squared = linear_fit(lag[finite].astype(np.float64), ln_norm[finite])
-    half_life = float("inf") if abs(slope) < FLAT else -LN2 / slope
-    return Rate(float(exp_array(np.array([slope]))[0]), float(r_squared), float(half_life))
+    half_life = float("inf") if abs(slope) * lags < FLAT else -LN2 / slope
+    return Rate(float(exp_array(np.array([slope]))[0]), float(r_squared), float(half_life), lags)
 
 
 def weight_shares(layer: Layer, gradients) -> np.ndarray:
     """Share of dL/dW_hh that each step contributes: (T,), sums to 1.
 
     dL/dW_hh = sum_t C_t with C_t = h_{t-1}^T dz_t; the share of t is the projection <C_t, dW> / <dW, dW>, which is
-    negative where a step works against the sum. NaN where dL/dW_hh is zero or not finite.
+    negative where a step works against the sum. NaN where dL/dW_hh is zero or not finite, or there is none.
 
     Parameters
     ----------
@@ -140,16 +153,17 @@ def weight_shares(layer: Layer, gradients) -> np.ndarray:
         Of a plain backward pass (not log-scaled) with keep_tape=True.
     """
     T, B, G, H = gradients.z.shape
-    total, h = gradients.parameters["W_hh"], layer.last.states["h"]
-    wide = total.shape[1]
-    first, shares = G * H - wide, np.empty(T)
+    shares = np.full(T, np.nan)
+    total, h = gradients.parameters.get("W_hh"), layer.last.states["h"]
+    scale = 0.0 if total is None else norm(total)
+    if not 0 < scale < np.inf:
+        return shares
+    wide, direction = total.shape[1], total / scale  # scaled so that a tiny gradient's products do not underflow
     contribution = np.empty_like(total)
-    # Scaled so that a tiny gradient's products do not underflow.
-    scale = norm(total)
     for t in range(T):
         contribution[:] = 0
-        gemm.add_transposed_product(h[t], gradients.z[t].reshape(B, G * H), first, wide, contribution, 0)
-        shares[t] = dot(contribution / scale, total / scale) if 0 < scale < np.inf else np.nan
+        gemm.add_transposed_product(h[t], gradients.z[t].reshape(B, G * H), G * H - wide, wide, contribution, 0)
+        shares[t] = dot(contribution / scale, direction)
     return shares
 
 

@@ -4,8 +4,9 @@ Every element of C is one chain of fused multiply-adds over ascending k, startin
 
     c_0 = C[i, j],   c_{k+1} = fma(A[i, k], W[k, j], c_k),   C[i, j] = c_K
 
-so its bits depend on its inputs alone: not on the tile, the vector width, the rows around it or the machine. (Goto &
-van de Geijn 2008 for packed panels and register tiles; BLAS does not promise an order.)
+so its bits depend on its inputs alone: not on the tile, the vector width, the rows around it or the machine. A^T B runs
+over descending k, from the last time step to the first, as the backward loop does: a long sequence taken in segments
+from its end has the same bits. (Goto & van de Geijn 2008 for packed panels and register tiles; BLAS promises no order.)
 
 A *panel* holds `width(dtype)` neighbouring columns of W, row after row, zero-padded: shape (panels, K, width). The
 innermost loop, written as LLVM IR by `_tile`, keeps a block of C in vector registers while it walks k. Its shape
@@ -228,9 +229,16 @@ def _pack(W, first, columns, panels, transpose):
     count, depth, panel_width = panels.shape
     panels[:] = 0
     for p in range(count):
-        for j in range(min(panel_width, columns - p * panel_width)):
+        wide = min(panel_width, columns - p * panel_width)
+        if transpose:
+            for j in range(wide):
+                for k in range(depth):
+                    panels[p, k, j] = W[p * panel_width + j, first + k]
+        else:
             for k in range(depth):
-                panels[p, k, j] = W[p * panel_width + j, first + k] if transpose else W[k, first + p * panel_width + j]
+                row, source = panels[p, k], W[k, first + p * panel_width :]
+                for j in range(wide):
+                    row[j] = source[j]
 
 
 def _add_product(A, a_column, panels, C, c_column, columns):
@@ -256,8 +264,8 @@ def _add_transposed_product(A, B, b_column, columns, C, c_column):
     a_block = np.empty(((rows + ROWS - 1) // ROWS, DEPTH, ROWS), A.dtype)
     b_block = np.zeros((min(STRIP, (columns + panel_width - 1) // panel_width), DEPTH, panel_width), A.dtype)
     a, a_tile, c_row = _pointer(a_block, 0), DEPTH * ROWS, C.shape[1]
-    for k in range(0, depth, DEPTH):
-        block = min(DEPTH, depth - k)
+    for k in range(depth, 0, -DEPTH):
+        block = min(DEPTH, k)
         _copy_blocks(A, k, 0, block, rows, a_block, _move_rows)
         for s in range(0, columns, strip):
             _copy_blocks(B, k, b_column + s, block, min(strip, columns - s), b_block, _move_panel)
@@ -272,18 +280,21 @@ def _add_transposed_product(A, B, b_column, columns, C, c_column):
 
 @inline
 def _copy_blocks(source, row, column, rows, columns, blocks, move):
-    """blocks (P, DEPTH, width) from source[row:row+rows, column:column+columns]; `move` copies `width` elements."""
+    """blocks (P, DEPTH, width) from the `rows` rows of source before `row`, the last one first, and a run of columns.
+
+    `move` copies `width` elements.
+    """
     width, stride = blocks.shape[2], source.shape[1]
     whole = columns // width
-    old, new = _pointer(source, row * stride + column), _pointer(blocks, 0)
+    old, new = _pointer(source, (row - 1) * stride + column), _pointer(blocks, 0)
     for k in range(0, rows, TOGETHER):
         last = min(k + TOGETHER, rows)
         for p in range(whole):
             for m in range(k, last):
-                move(_ahead(new, (p * DEPTH + m) * width), _ahead(old, m * stride + p * width))
+                move(_ahead(new, (p * DEPTH + m) * width), _ahead(old, p * width - m * stride))
         for j in range(whole * width, columns):
             for m in range(k, last):
-                blocks[whole, m, j - whole * width] = source[row + m, column + j]
+                blocks[whole, m, j - whole * width] = source[row - 1 - m, column + j]
 
 
 def _plain_product(A, a_column, panels, C, c_column, columns):

@@ -7,6 +7,7 @@ the hidden unit. Shapes: T time, B batch, H hidden units, G tape columns (gates)
     states  (S, T + 1, B, H) states[s, t] is state s after t steps; states[0] is h
     dz      (T, B, G, H)     the tape on entry of a backward step, dL/dz on its exit
     ds      (S, B, H)        running dL/ds_t
+    dweights (P, H)          sums over all steps and rows, in float64
     dstates (S, T + 1, B, H) dL/ds_t for every t, on request
 
 The recurrent product h_{t-1} W_hh is accumulated straight into the last columns of z_t, from `first` on. A cell whose
@@ -33,9 +34,9 @@ def _contiguous(dtype, dimensions):
 STEP_FORWARD, STEP_BACKWARD = {}, {}
 for _name, _real in (("float32", types.float32), ("float64", types.float64)):
     _four, _three, _two = (_contiguous(_real, n) for n in (4, 3, 2))
-    _flags = _contiguous(types.int64, 1)
+    _flags, _sums = _contiguous(types.int64, 1), _contiguous(types.float64, 2)
     STEP_FORWARD[_name] = types.void(types.int64, _four, _four, _two, _flags)
-    STEP_BACKWARD[_name] = types.void(types.int64, _four, _four, _two, _flags, _three, _two)
+    STEP_BACKWARD[_name] = types.void(types.int64, _four, _four, _two, _flags, _three, _sums)
 
 
 @kernel
@@ -73,7 +74,9 @@ def backward(step, z, dz, panels, first, states, weights, flags, lengths, dy, ds
     power = np.zeros(B, np.int64)
     in_place = z.ctypes.data == dz.ctypes.data
     for t in range(T - 1, -1, -1):
-        for b in range(B if dy.size else 0):
+        if dy.size and not exponents.size:
+            _add(dy[t].reshape(-1), ds[0].reshape(-1))
+        for b in range(B if dy.size and exponents.size else 0):
             _inflow(ds, dy[t, b], b, power)
         _record(t + 1, ds, dstates, exponents, power)
         if not in_place:
@@ -101,6 +104,12 @@ def backward(step, z, dz, panels, first, states, weights, flags, lengths, dy, ds
 def _copy(source, target):
     for j in range(target.size):
         target[j] = source[j]
+
+
+@inline
+def _add(source, target):
+    for j in range(target.size):
+        target[j] += source[j]
 
 
 @inline
@@ -169,8 +178,11 @@ def _power_of_two(exponent):
 
 @kernel
 def add_column_sums(rows, out):
-    """out[j] += rows[0, j] + rows[1, j] + ..., in this order."""
-    for i in range(rows.shape[0]):
+    """out[j] += rows[n - 1, j], then rows[n - 2, j], down to rows[0, j]; `out` is float64 whatever the rows are.
+
+    From the end, as the loop makes them: a sequence done in segments has the same sums.
+    """
+    for i in range(rows.shape[0] - 1, -1, -1):
         row = rows[i]
         for j in range(row.size):
             out[j] += row[j]

@@ -13,7 +13,7 @@ from sandbox.axes import Scalar, show_scalar
 from sandbox.errors import UsageError
 from sandbox.report.numbers import compact
 from sandbox.report.spec import Check, Column, Table
-from sandbox.report.statistics import Summary, summarise
+from sandbox.report.statistics import Summary, steps, summarise
 
 if TYPE_CHECKING:
     from sandbox.results import Run
@@ -39,6 +39,8 @@ class Field:
     interval: bool = False
     hidden: bool = False
     numeric: bool = False
+    metric: str = ""
+    shown_as: str | None = None
 
 
 @dataclass(frozen=True)
@@ -138,16 +140,21 @@ def _metric_fields(run: Run, table: Table) -> list[Field]:
             wanted.append(Column(column.oracle, interval=False))
         for each in wanted:
             values = [row.get(each.metric) for row in run.rows]
-            if each.metric not in fields and any(value is not None for value in values):
+            if each.key not in fields and any(value is not None for value in values):
                 text = any(isinstance(value, (str, bool)) for value in values)
-                kind = "text" if text else "number"
-                fields[each.metric] = Field(each.metric, each.heading, kind, each.interval, numeric=not text)
+                kind, numeric = "text" if text else "number", not text
+                fields[each.key] = Field(
+                    each.key, each.heading, kind, each.interval, False, numeric, each.metric, each.shown_as
+                )
     return list(fields.values())
 
 
 def _cell(field: Field, members: Sequence[dict]) -> Cell:
-    values = [row.get(field.key) for row in members]
-    return summarise(values) if field.kind == "number" else agreement(values)
+    values = [row.get(field.metric) for row in members]
+    if field.kind != "number":
+        return agreement(values)
+    summary = summarise(values)
+    return summary if field.shown_as is None else steps(summary, field.shown_as)
 
 
 def agreement(values: Sequence[Scalar | None]) -> str | None:

@@ -20,17 +20,26 @@ class Column:
         Show the 95 % interval beside the mean.
     oracle
         Metric holding the exact value where one is known; shown in a column of its own when any row has one.
+    shown_as
+        Shows the mean and interval of a factor per step as ``"half-life"`` or ``"doubling time"`` in steps. Taken over
+        seeds one by one such times would average to nothing near a factor of 1, where they change sign.
     """
 
     metric: str
     title: str | None = None
     interval: bool = True
     oracle: str | None = None
+    shown_as: str | None = None
+
+    @property
+    def key(self) -> str:
+        """What the column is called in machine-readable output."""
+        return self.metric if self.shown_as is None else self.shown_as.replace("-", "_").replace(" ", "_")
 
     @property
     def heading(self) -> str:
         """The title, or what to show for want of one."""
-        return self.title or self.metric.replace("_", " ")
+        return self.title or self.shown_as or self.metric.replace("_", " ")
 
 
 @dataclass(frozen=True)

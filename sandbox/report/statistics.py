@@ -65,6 +65,31 @@ def summarise(values: Sequence[float | int | bool | None]) -> Summary:
     return Summary(_unscale(mean, exponent), low, high, n, total, whole)
 
 
+def steps(rate: Summary, shown_as: str) -> Summary:
+    """Return the half-life or doubling time, in steps, of a factor per step and of the ends of its interval.
+
+    No interval where it contains 1: the time is then anything beyond both ends.
+
+    Examples
+    --------
+    >>> steps(summarise([0.5, 0.5]), "half-life").mean
+    1.0
+    """
+    sign = {"half-life": -1.0, "doubling time": 1.0}[shown_as]
+
+    def time(factor: float) -> float | None:
+        if not 0 < factor < math.inf:
+            return None
+        change = math.log(factor)
+        return math.inf if abs(change) < 1e-9 else sign * math.log(2) / change
+
+    mean = None if rate.mean is None else time(rate.mean)
+    ends = [None, None]
+    if mean is not None and rate.low is not None and 0 < rate.low and not rate.low <= 1 <= rate.high:
+        ends = sorted(time(end) for end in (rate.low, rate.high))
+    return Summary(mean, ends[0], ends[1], rate.n, rate.total)
+
+
 def _unscale(value: float, exponent: int) -> float:
     """Return ``value * 2**exponent``, infinite instead of an error where it overflows."""
     half = exponent // 2
