@@ -16,8 +16,7 @@ BATCH = 16
 
 @experiment(
     cell=["rnn", "rnn:identity", "lstm", "gru"],
-    hidden=[64],
-    seq_len=[200],
+    hidden=[64], seq_len=[200],
     gain=[0.8, 1.0, 1.25],
     init=["orthogonal"],
     source=["noise"],
@@ -41,7 +40,8 @@ def vanishing(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv,
     """How fast the gradient of a loss at the last step dies on its way back.
 
     L = v . h_T with a random unit vector v; the rate is the factor per step of ||dL/dh_t||, fitted to the mean of its
-    logarithm over lags 1 to T. `init` zeros sets every weight to zero, so that only gates and biases act.
+    logarithm over lags 1 to T. `init` and `gain` are those of W_hh, W_ih is Glorot's; with init zeros all weights are
+    zero, so that only gates and biases act. Columns: docs/columns.md.
     """
     x, data = sources.inputs(source, stream("data", seed), seq_len, BATCH, text=text, csv=csv, column=column)
     x, input_init = x.astype(dtype), "zeros" if init == "zeros" else "glorot"

@@ -42,6 +42,8 @@ class Setting:
         ``(axis, value)``: giving the setting sets the axis to that value, and contradicting it is an error.
     requires
         Name of another setting that must be given as well.
+    metavar
+        What ``--help`` shows for the value.
     parse
         Called once with the text before anything runs; its result is what the experiment receives. It may raise
         ``ValueError`` or ``OSError``.
@@ -52,6 +54,7 @@ class Setting:
     implies: tuple[str, Scalar] | None = None
     requires: str | None = None
     parse: Callable[[str], object] | None = None
+    metavar: str = "TEXT"
 
 
 @dataclass(frozen=True)

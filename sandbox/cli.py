@@ -77,7 +77,18 @@ def _compiling() -> bool:
     return jit is not None and hasattr(jit, "compiling") and jit.compiling()
 
 
-class CommandLine(click.Group):
+class Commands(click.Group):
+    """A group that names the nearest command."""
+
+    def resolve_command(self, ctx, args):
+        """Find a subcommand, or name the nearest one."""
+        if args and self.get_command(ctx, args[0]) is None:
+            kind = "command" if ctx.parent is None else f"{ctx.info_name} command"
+            raise unknown(kind, args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+class CommandLine(Commands):
     """The group of all commands: one-line errors, exit codes, interrupts and closed pipes in one place."""
 
     def main(self, args=None, prog_name=None, **extra):
@@ -108,12 +119,6 @@ class CommandLine(click.Group):
             return _complain(f"{error.filename or 'cannot go on'}: {error.strerror or error}")
         except KeyboardInterrupt as interrupt:
             return _interrupted(interrupt)
-
-    def resolve_command(self, ctx, args):
-        """Find a subcommand, or name the nearest one."""
-        if args and self.get_command(ctx, args[0]) is None:
-            raise unknown("command", args[0], self.list_commands(ctx))
-        return super().resolve_command(ctx, args)
 
 
 def _complain(message: str) -> int:
@@ -228,7 +233,7 @@ def _experiment_command(experiment) -> click.Command:
         for name, axis in experiment.axes.items()
     ]
     settings = [
-        SectionOption(_spellings(name), metavar="TEXT", help=setting.help, section="Settings")
+        SectionOption(_spellings(name), metavar=setting.metavar, help=setting.help, section="Settings")
         for name, setting in experiment.settings.items()
     ]
     seeds = f"number of seeds, 0 to N - 1  [default: {experiment.seeds}]"
@@ -299,11 +304,13 @@ def _run(experiment, options: dict) -> int:
     seeds = resolve_seeds(count, listed)
     grid = experiment.grid(flags, settings, options["quick"])
     parsed = experiment.parse_settings(settings)
-    total = sweep.count(grid, seeds)
+    total, root = sweep.count(grid, seeds), Path(options["out"])
+    if not options["out"]:
+        raise UsageError("--out must be a folder, got nothing")
     if options["dry_run"]:
-        _print_plan(experiment, grid, seeds, settings, Path(options["out"]))
+        _print_plan(experiment, grid, seeds, settings, root)
         return 0
-    path, failed = _sweep(experiment, grid, seeds, settings, parsed, Path(options["out"]), total)
+    path, failed = _sweep(experiment, grid, seeds, settings, parsed, root, total)
     _print_run(path, options["format"])
     return 1 if failed else 0
 
@@ -440,9 +447,13 @@ def env_command():
     _print_columns(list({**facts, "cpu": provenance.cpu_name(), **jit.describe()}.items()))
 
 
-@cli.group("bench")
-def bench_group():
+@cli.group("bench", cls=Commands, invoke_without_command=True)
+@click.pass_context
+def bench_group(ctx):
     """Measure the kernels."""
+    if ctx.invoked_subcommand is None:
+        names = ", ".join(ctx.command.list_commands(ctx))
+        raise UsageError(f"the name of what to measure must be given, got nothing (choose from: {names})")
 
 
 @bench_group.command("gemm")

@@ -1,9 +1,17 @@
 """How this project says that something is wrong: one line, `<thing> must be <rule>, got <value> (<hint>)`."""
 
 import difflib
+import traceback
 from collections.abc import Iterable
+from pathlib import Path
 
-__all__ = ["UsageError", "did_you_mean", "shorten", "unknown"]
+__all__ = ["IMPORT_ERRORS", "UsageError", "did_you_mean", "not_importable", "shorten", "unknown"]
+
+# What can go wrong while a file that somebody is working on is imported.
+IMPORT_ERRORS = (
+    SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError,
+    OSError, RuntimeError, AssertionError, MemoryError,
+)  # fmt: skip
 
 
 class UsageError(ValueError):
@@ -27,3 +35,12 @@ def unknown(kind: str, name: str, names: Iterable[str]) -> UsageError:
     names = list(names)
     hint = did_you_mean(str(name), names) or f" (choose from: {', '.join(names) or 'none'})"
     return UsageError(f"unknown {kind} '{shorten(name)}'{hint}")
+
+
+def not_importable(path: Path, error: BaseException) -> UsageError:
+    """The error for a file whose import raised one of `IMPORT_ERRORS`: it names the file, the line and the cause."""
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        return UsageError(f"{path} line {error.lineno} cannot be imported: {error.msg}")
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if Path(frame.filename) == path]
+    kind = "" if isinstance(error, UsageError) else f"{type(error).__name__}: "
+    return UsageError(f"{path} line {lines[-1] if lines else 1} cannot be imported: {kind}{shorten(str(error), 200)}")

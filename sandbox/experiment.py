@@ -22,13 +22,12 @@ import importlib.machinery
 import importlib.util
 import inspect
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from sandbox.axes import Axis, Scalar, Setting
-from sandbox.errors import UsageError, did_you_mean, shorten, unknown
+from sandbox.errors import IMPORT_ERRORS, UsageError, did_you_mean, not_importable, shorten, unknown
 from sandbox.report.spec import Table
 from sandbox.vocabulary import declare
 
@@ -42,12 +41,6 @@ RESERVED = {
     "seed", "seeds", "status", "curve", "x", "series", "value", "seconds", "quick", "dry_run", "out", "format", "help",
     "jobs", "executor", "scheduler", "zip", "where", "sample", "force", "resume", "only_failed",
 }  # fmt: skip
-
-# What can go wrong while a user's file is imported; each becomes one line that names the file and the line.
-IMPORT_ERRORS = (
-    SyntaxError, ImportError, NameError, AttributeError, TypeError, ValueError, LookupError, ArithmeticError,
-    OSError, RuntimeError, AssertionError, MemoryError,
-)  # fmt: skip
 
 
 class Experiment:
@@ -340,14 +333,5 @@ def _import_file(path: Path):
         spec.loader.exec_module(module)
     except IMPORT_ERRORS as error:
         del sys.modules[module_name]
-        raise UsageError(_import_message(path, error)) from error
+        raise not_importable(path, error) from error
     return module
-
-
-def _import_message(path: Path, error: BaseException) -> str:
-    if isinstance(error, SyntaxError):
-        return f"{path} line {error.lineno} cannot be imported: {error.msg}"
-    frames = traceback.extract_tb(error.__traceback__)
-    lines = [frame.lineno for frame in frames if Path(frame.filename) == path]
-    kind = "" if isinstance(error, UsageError) else f"{type(error).__name__}: "
-    return f"{path} line {lines[-1] if lines else 1} cannot be imported: {kind}{shorten(str(error), 200)}"

@@ -98,6 +98,7 @@ class Layer:
     input_size, hidden_size : int
     rng : numpy.random.Generator
         For the initial weights, which are drawn in float64 whatever the dtype: first W_ih, then W_hh, a gate at a time.
+        May be None where both inits are zeros.
     dtype : "float64" or "float32"
     init, gain : str, float
         Every gate's block of W_hh: a name of `sandbox.inits`, times gain.
@@ -135,6 +136,9 @@ class Layer:
             raise unknown("dtype", name, DTYPES)
         self.dtype = np.dtype(name)
         self._allocate_parameters()
+        if not isinstance(rng, np.random.Generator) and not (rng is None and init == input_init == "zeros"):
+            hint = "stream('init', seed) makes one"
+            raise UsageError(f"rng must be a numpy.random.Generator, got {type(rng).__name__} ({hint})")
         self._initialise(rng, init, _finite("gain", gain), input_init)
         self._steps = (first_class(self.cell.step_forward, scan.STEP_FORWARD[self.dtype.name]),
                        first_class(self.cell.step_backward, scan.STEP_BACKWARD[self.dtype.name]))  # fmt: skip

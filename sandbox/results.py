@@ -181,11 +181,17 @@ class RunWriter:
         try:
             self._open()
         except OSError as error:
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._remove()
             raise self._unwritable(error) from error
         except BaseException:  # an interrupt before there is anything to keep
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._remove()
             raise
+
+    def _remove(self) -> None:
+        """Leave nothing of a run without rows, nor an empty folder of its experiment."""
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):  # others have runs there
+            self.path.parent.rmdir()
 
     def _open(self) -> None:
         key = [*self.axes, "seed"]
@@ -202,7 +208,7 @@ class RunWriter:
             self.finish("finished")
         elif not self._rows:
             self.close()
-            shutil.rmtree(self.path, ignore_errors=True)
+            self._remove()
         else:
             with suppress(UsageError):  # what stopped the run is the better message
                 self.finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")

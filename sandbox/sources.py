@@ -32,9 +32,15 @@ ALPHABET = 96  # most symbols of a text; where there are more, the last one stan
 PERIODS = tuple(math.sqrt(square) for square in (50, 500, 6300))  # steps; 7.07, 22.4 and 79.4
 
 SETTINGS = (
-    Setting("text", "UTF-8 file read character by character (source text)", implies=("source", "text")),
-    Setting("csv", "CSV file with a header line (source series)", implies=("source", "series"), requires="column"),
-    Setting("column", "name of the numeric column of --csv", requires="csv"),
+    Setting("text", "UTF-8 file read character by character (source text)", metavar="FILE", implies=("source", "text")),
+    Setting(
+        "csv",
+        "CSV file with a header line (source series)",
+        metavar="FILE",
+        implies=("source", "series"),
+        requires="column",
+    ),
+    Setting("column", "name of the numeric column of --csv", metavar="NAME", requires="csv"),
 )
 
 

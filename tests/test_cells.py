@@ -5,6 +5,8 @@ mutated backward passes. Gradients are compared with complex steps through the l
 """
 
 import itertools
+import re
+import sys
 from dataclasses import dataclass
 from unittest import mock
 
@@ -679,3 +681,18 @@ def test_every_file_is_a_case():
     found = {str(case).split("-")[0] for case in cases()}
     assert found == {*cells.names(), "diagonal"} and {"rnn", "lstm", "gru"} <= found
     assert [str(case) for case in cases() if case.cell.name == "rnn"] == ["rnn-tanh", "rnn-relu", "rnn-identity"]
+
+
+@pytest.mark.parametrize("text, message", [
+    ("def step(:", "line 1 cannot be imported: invalid syntax"),
+    ("import numpy\n\n1 / 0", "line 3 cannot be imported: ZeroDivisionError: division by zero"),
+    ("x = 1", "cannot be imported: AttributeError: module 'sandbox.cells.broken' has no attribute 'CELL'"),
+    ("CELL = 3", "cannot be imported: TypeError: CELL must be a Cell, got int"),
+])  # fmt: skip
+def test_a_broken_cell_file_is_one_line(monkeypatch, tmp_path, text, message):
+    (tmp_path / "broken.py").write_text(text)
+    monkeypatch.setattr(cells, "__path__", [str(tmp_path)])
+    monkeypatch.setattr(cells, "__file__", str(tmp_path / "__init__.py"))
+    with pytest.raises(ValueError, match=re.escape(message)):
+        cells.load.__wrapped__("broken")
+    sys.modules.pop("sandbox.cells.broken", None)

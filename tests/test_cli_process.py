@@ -142,7 +142,7 @@ def test_a_killed_run_can_be_read(here):
     process.kill()
     assert finish(process)[2] == -signal.SIGKILL
     out, _, code = call("show", "slow")
-    assert code == 0 and " run running: 2 of 4 points" in out and "profile" in out
+    assert code == 0 and " run unfinished: 2 of 4 points" in out and "profile" in out
 
 
 def test_a_bug_in_an_experiment_keeps_finished_rows(here):

@@ -1,6 +1,8 @@
 """Every shipped experiment, by existing: its quick grid twice through the command line, and what it must find."""
 
 import csv
+import io
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -105,3 +107,13 @@ def test_every_source_and_dtype_runs(name, tmp_path):
     rows, _ = run(name, tmp_path, *flags)
     assert {row["source"] for row in rows} == {"noise", "text", "series"}
     assert {row["status"] for row in rows} == {"ok"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_column_and_curve_is_explained(name, tmp_path):
+    page = (FOLDER.parent / "docs" / "columns.md").read_text()
+    explained = set(re.findall(r"`([a-z0-9_]+)`", page))
+    rows, (_, curves) = run(name, tmp_path, "--quick")
+    series = {row[key] for row in csv.DictReader(io.StringIO(curves.decode())) for key in ("curve", "series")}
+    emitted = set(rows[0]) - set(load(name).axes) | series
+    assert emitted <= explained, emitted - explained

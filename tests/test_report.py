@@ -343,7 +343,7 @@ def test_json_is_valid_without_nan():
     data = json.loads(out, parse_constant=lambda name: pytest.fail(name))
     assert data["rows"][0]["rate"]["mean"] == summarise([2.0, 2.001, 2.002]).mean
     assert data["rows"][2]["theory"] == {"mean": None, "low": None, "high": None, "n": 0}
-    assert data["checks"] == [{"text": "rate = gain", "deviation": pytest.approx(0.002), "rows": 6}]
+    assert data["checks"] == [{"text": "rate = gain", "deviation": pytest.approx(0.002), "rows": 6, "known": 6}]
     assert data["experiment"] == "sample" and len(data["rows"][1]["profile"]) == 16
     assert data["rows"][0]["profile"] == [None, 1.0]
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sandbox.errors import UsageError, unknown
+from sandbox.errors import IMPORT_ERRORS, UsageError, not_importable, unknown
 
 __all__ = ["Cell", "Option", "canonical", "load", "names", "parse"]
 
@@ -143,7 +143,7 @@ def load(name: str) -> Cell:
     Raises
     ------
     ValueError
-        No such cell; the nearest name is given.
+        No such cell; the nearest name is given. Or its file cannot be imported; file and line are named.
 
     Examples
     --------
@@ -152,7 +152,12 @@ def load(name: str) -> Cell:
     """
     if name not in names():
         raise unknown("cell", name, names())
-    module = importlib.import_module(f"{__name__}.{name}")
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+        if not isinstance(module.CELL, Cell):
+            raise TypeError(f"CELL must be a Cell, got {type(module.CELL).__name__}")
+    except IMPORT_ERRORS as error:
+        raise not_importable(Path(__file__).with_name(f"{name}.py"), error) from error
     return replace(module.CELL, name=name, summary=(module.__doc__ or "").strip().split("\n")[0])
 
 

@@ -206,12 +206,15 @@ def _check(run: Run, check: Check) -> dict[str, object]:
         for value, oracle in pairs
         if all(isinstance(number, (int, float)) and math.isfinite(number) for number in (value, oracle))
     ]
-    return {"text": check.text, "deviation": max(finite, default=None), "rows": len(finite)}
+    known = sum(oracle is not None for _, oracle in pairs)
+    return {"text": check.text, "deviation": max(finite, default=None), "rows": len(finite), "known": known}
 
 
 def _check_lines(checks: Sequence[dict[str, object]]) -> list[str]:
     lines = []
     for check in checks:
+        if check["known"] and not check["rows"]:
+            lines.append(f"check: {check['text'] or 'exact value'}; known for {check['known']} rows, measured in none")
         if check["rows"]:
             found = f"largest deviation {check['deviation']:.2g} over {check['rows']} rows"
             lines.append(f"check: {check['text']}; {found}" if check["text"] else f"check: {found}")
@@ -239,7 +242,8 @@ def _warnings(run: Run) -> list[str]:
         where = ", ".join(f"{name} {compact(bad[0][name])}" for name in (*_varying(run), "seed"))
         lines.append(f"{len(bad)} of {len(run.rows)} points not ok, the first: {where}: {bad[0]['status']}")
     if run.info["status"] != "finished":
-        lines.append(f"run {run.info['status']}: {len(run.rows)} of {run.info['points']} points")
+        state = "unfinished" if run.info["status"] == "running" else run.info["status"]
+        lines.append(f"run {state}: {len(run.rows)} of {run.info['points']} points")
     return lines + run.notes
 
 
