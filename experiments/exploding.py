@@ -28,7 +28,7 @@ BATCH, THRESHOLD = 16, 1.0
     check=sources.check,
     table=Table(
         [Column("rate", "growth / step", oracle="rate_exact"), Column("rate", shown_as="doubling time"),
-         Column("float32_overflow_lag", "float32 overflow at lag", interval=False),
+         Column("float32_overflow_lag", "float32 overflow", interval=False),
          Column("log10_grad_norm", "log10 |dL/dW|", interval=False),
          Column("cosine_global", "cos clip global", interval=False),
          Column("cosine_value", "cos clip value", interval=False)],

@@ -27,9 +27,9 @@ BATCH = 16
     check=sources.check,
     table=Table(
         [Column("rate", "rate / step", oracle="rate_exact"), Column("rate", shown_as="half-life"),
-         Column("log10_grad_mid", "log10 |dL/dh| at T/2", interval=False),
+         Column("log10_grad_mid", "log10 at T/2", interval=False),
          Column("rate_c", "dL/dc rate", interval=False, oracle="rate_c_exact"),
-         Column("float32_subnormal_lag", "float32 subnormal at lag", interval=False)],
+         Column("float32_subnormal_lag", "float32 subnormal", interval=False)],
         spark=("profile", "log10_grad_h"),
         checks=[Check("rate", "rate_exact", "dL/dh by the gain a step if W = gain Q is linear, by z in a GRU of zeros"),
                 Check("rate_c", "rate_c_exact", "dL/dc by f a step in an LSTM of zeros")],

@@ -147,6 +147,10 @@ class Layer:
         self._workspace = None
         self.last = None
 
+    def __repr__(self):
+        return (f"Layer({self.cell.name!r}, input_size={self.input_size}, hidden_size={self.hidden_size}, "
+                f"dtype={self.dtype.name!r}, options={self.options})")  # fmt: skip
+
     # Parameters --------------------------------------------------------------------------------------------------
 
     def _allocate_parameters(self):
