@@ -5,7 +5,7 @@ from sandbox.diagnostics.clipping import clip_cosines
 from sandbox.diagnostics.exact import exact_rates, upper_rate
 from sandbox.diagnostics.gates import input_drive
 from sandbox.diagnostics.gradients import gradient_profile, probe
-from sandbox.diagnostics.precision import float32_limits
+from sandbox.diagnostics.precision import float32_limits, nonfinite_status
 from sandbox.diagnostics.spectrum import recurrent_spectrum
 from sandbox.experiment import experiment
 from sandbox.layers import Layer
@@ -19,11 +19,9 @@ BATCH, THRESHOLD = 16, 1.0
     cell=["rnn", "rnn:identity", "lstm", "gru"],
     hidden=[64], seq_len=[200],
     gain=[1.5, 2.0, 4.0],
-    init=["orthogonal"],
-    source=["noise"],
+    init=["orthogonal"], source=["noise"],
     dtype=["float64"],
-    seeds=5,
-    quick=dict(hidden=[4], seq_len=[12], gain=[4.0], seeds=2),
+    seeds=5, quick=dict(hidden=[4], seq_len=[12], gain=[4.0], seeds=2),
     settings=sources.SETTINGS,
     check=sources.check,
     table=Table(
@@ -54,5 +52,6 @@ def exploding(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv,
     metrics = {"rate_exact": exact.get("h"), "rate_bound": upper_rate(layer, spectrum["sigma_max"])}
     metrics |= rate.columns() | {"log10_grad_end": profile.log10()[seq_len], "input_drive": input_drive(layer, x)}
     metrics |= float32_limits(layer, x, v, profile) | spectrum
-    metrics |= clip_cosines(layer.backward(dstates={"h": v}).parameters, THRESHOLD) | {"data": data}
+    run, gradients = layer.last, layer.backward(dstates={"h": v})
+    metrics |= clip_cosines(gradients.parameters, THRESHOLD) | {"data": data} | nonfinite_status(run, gradients)
     return metrics, {"profile": {"lag": profile.lag, "log10_grad_h": profile.log10()}}

@@ -4,7 +4,7 @@ from sandbox import sources
 from sandbox.diagnostics.exact import exact_rates, upper_rate
 from sandbox.diagnostics.gates import gate_means, input_drive
 from sandbox.diagnostics.gradients import gradient_profile, probe, weight_shares
-from sandbox.diagnostics.precision import float32_limits
+from sandbox.diagnostics.precision import float32_limits, nonfinite_status
 from sandbox.diagnostics.spectrum import recurrent_spectrum
 from sandbox.experiment import experiment
 from sandbox.layers import Layer
@@ -18,11 +18,9 @@ BATCH = 16
     cell=["rnn", "rnn:identity", "lstm", "gru"],
     hidden=[64], seq_len=[200],
     gain=[0.8, 1.0, 1.25],
-    init=["orthogonal"],
-    source=["noise"],
+    init=["orthogonal"], source=["noise"],
     dtype=["float64"],
-    seeds=5,
-    quick=dict(hidden=[4], seq_len=[12], gain=[0.8], seeds=2),
+    seeds=5, quick=dict(hidden=[4], seq_len=[12], gain=[0.8], seeds=2),
     settings=sources.SETTINGS,
     check=sources.check,
     table=Table(
@@ -49,7 +47,8 @@ def vanishing(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv,
                   input_init=input_init)  # fmt: skip
     v = probe(stream("probe", seed), BATCH, hidden, dtype)
     profile, spectrum, exact = gradient_profile(layer, x, v), recurrent_spectrum(layer), exact_rates(layer)
-    shares = weight_shares(layer, layer.backward(dstates={"h": v}, keep_tape=True))
+    gradients = layer.backward(dstates={"h": v}, keep_tape=True)
+    shares = weight_shares(layer, gradients)
     metrics, curve = {"rate_bound": upper_rate(layer, spectrum["sigma_max"])}, {"lag": profile.lag}
     for state, suffix in [("h", ""), *((name, f"_{name}") for name in layer.cell.states[1:])]:
         metrics |= profile.rate(state).columns(suffix) | {f"rate{suffix}_exact": exact.get(state)}
@@ -57,4 +56,5 @@ def vanishing(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv,
     metrics |= {"log10_grad_mid": profile.log10()[seq_len // 2], "log10_grad_end": profile.log10()[seq_len],
                 "alive_end": profile.alive["h"][seq_len], "input_drive": input_drive(layer, x)}  # fmt: skip
     metrics |= float32_limits(layer, x, v, profile) | spectrum | gate_means(layer, layer.last) | {"data": data}
+    metrics |= nonfinite_status(layer.last, gradients)
     return metrics, {"profile": curve, "weight": {"lag": profile.lag[:-1], "share": shares[::-1]}}

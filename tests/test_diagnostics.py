@@ -7,7 +7,7 @@ from sandbox.diagnostics.clipping import CLIPS, clip, clip_cosines
 from sandbox.diagnostics.exact import exact_rates, upper_rate
 from sandbox.diagnostics.gates import gate_means, input_drive
 from sandbox.diagnostics.gradients import first_lags, fit_rate, gradient_profile, probe, weight_shares
-from sandbox.diagnostics.precision import float32_limits
+from sandbox.diagnostics.precision import float32_limits, nonfinite_status
 from sandbox.diagnostics.spectrum import recurrent_spectrum
 from sandbox.layers import Layer
 from sandbox.streams import stream
@@ -206,3 +206,16 @@ def test_rates_known_exactly_are_read_off_the_parameters():
 def test_the_bound_is_of_plain_networks_only():
     assert upper_rate(network("rnn")[0], 1.7) == 1.7
     assert upper_rate(network("gru")[0], 1.7) is None
+
+
+def test_what_is_not_finite_is_named_with_its_step():
+    layer, v = Layer("rnn:identity", 1, 4, rng=stream("init", 0), gain=1e10, dtype="float32"), np.ones((1, 4), "f4")
+    with np.errstate(over="ignore", invalid="ignore"):
+        run = layer.forward(np.ones((12, 1, 1), np.float32))
+        assert nonfinite_status(run, layer.backward(dstates={"h": v}, keep_tape=True))["status"] in (
+            "nonfinite: h at step 4", "nonfinite: h at step 5")  # fmt: skip
+        run = layer.forward(np.zeros((12, 1, 1), np.float32))
+        gradients = layer.backward(dstates={"h": v}, keep_tape=True)
+        assert nonfinite_status(run, gradients)["status"].startswith("nonfinite: dL/d")
+        run = layer.forward(np.zeros((3, 1, 1), np.float32))
+        assert nonfinite_status(run, layer.backward(dstates={"h": v})) == {}

@@ -1,10 +1,26 @@
-"""Where single precision gives out: the same parameters and inputs run in float32, without log-scaling."""
+"""Where numbers leave their range: in the run itself, and in the same run in single precision without log-scaling."""
 
 import numpy as np
 
 from sandbox.diagnostics.gradients import first_lags
 
-__all__ = ["float32_limits"]
+__all__ = ["float32_limits", "nonfinite_status"]
+
+
+def nonfinite_status(run, gradients) -> dict[str, str]:
+    """Column `status`, `nonfinite: <tensor> ...`, naming the first tensor that is not finite; empty if all are.
+
+    Parameters
+    ----------
+    run : Trajectory
+    gradients : Gradients
+        Of a plain backward pass through it.
+    """
+    step, name = _first_overflow(run)
+    if step is not None:
+        return {"status": f"nonfinite: {name} at step {step}"}
+    spoilt = [name for name, gradient in gradients.parameters.items() if not np.isfinite(gradient).all()]
+    return {"status": f"nonfinite: dL/d{spoilt[0]}"} if spoilt else {}
 
 
 def float32_limits(layer, x, v, profile) -> dict[str, float | int | None]:
@@ -24,13 +40,19 @@ def float32_limits(layer, x, v, profile) -> dict[str, float | int | None]:
         Of the same layer and input.
     """
     single = layer.astype("float32")
-    run = single.forward(x.astype("float32"))
-    finite = np.ones(x.shape[0] + 1, bool)
-    for state in run.states.values():
-        finite &= np.isfinite(state).all(axis=(1, 2))
+    columns = {"float32_forward_overflow": _first_overflow(single.forward(x.astype("float32")))[0]}
     rows = single.backward(dstates={"h": v.astype("float32")}, every_state=True, parameters=False, inputs=False)
-    columns = {"float32_forward_overflow": None if finite.all() else int(np.argmin(finite))}
     for what, lag in first_lags(rows.states["h"]).items():
         columns[f"float32_{what}_lag"] = lag
         columns[f"log10_grad_at_{what}"] = None if lag is None else float(profile.log10()[lag])
     return columns
+
+
+def _first_overflow(run):
+    """The first step at which a state is not finite, and the state's name; None for both if there is none."""
+    found = []
+    for name, state in run.states.items():
+        finite = np.isfinite(state).all(axis=(1, 2))
+        if not finite.all():
+            found.append((int(np.argmin(finite)), name))
+    return min(found, default=(None, None))
