@@ -76,8 +76,8 @@ CORRUPT = (EOFError, pickle.UnpicklingError, ValueError, KeyError, IndexError, A
 def registers() -> tuple[int, int]:
     """Bytes in one vector register and the number of such registers of the CPU that kernels are compiled for.
 
-    The compiler is asked, by compiling one wide fused multiply-add and reading which registers it used: a feature
-    list is known for the host only, and not for a CPU named by `NUMBA_CPU_NAME`.
+    The compiler is asked, by compiling one wide addition and reading which registers it used: a feature list is known
+    for the host only, and not for a CPU named by `NUMBA_CPU_NAME`.
     """
     vector = ir.VectorType(ir.FloatType(), 16)
     module = ir.Module()
@@ -86,9 +86,8 @@ def registers() -> tuple[int, int]:
     value = builder.load(function.args[0])
     builder.store(builder.fadd(value, value), function.args[0])
     builder.ret_void()
-    features = llvm.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES
     initialize_llvm()
-    target = llvm.Target.from_default_triple().create_target_machine(cpu=cpu_name(), features=features)
+    target = llvm.Target.from_default_triple().create_target_machine(cpu=cpu_name(), features=_cpu_features())
     assembly = target.emit_assembly(llvm.parse_assembly(str(module)))
     if "zmm" in assembly:
         return 64, 32
@@ -102,6 +101,10 @@ def cpu_name() -> str:
     return config.CPU_NAME or llvm.get_host_cpu_name()
 
 
+def _cpu_features() -> str:
+    return llvm.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES
+
+
 # The cache -------------------------------------------------------------------------------------------------------
 
 
@@ -112,11 +115,10 @@ def source_hash() -> str:
     digest = hashlib.sha256()
     for path in [Path(__file__), *sorted(package.glob("kernels/*.py")), *sorted(package.glob("cells/*.py"))]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
-    features = llvm.get_host_cpu_features().flatten() if config.CPU_FEATURES is None else config.CPU_FEATURES
     settings = {k: v for k, v in sorted(os.environ.items())
                 if k.startswith("NUMBA_") and k not in ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")}  # fmt: skip
     facts = [numba.__version__, llvmlite.__version__, np.__version__, platform.python_version(), platform.machine(),
-             sys.platform, cpu_name(), features, repr(OPTIONS), repr(LLVM_OPTIONS), repr(settings)]  # fmt: skip
+             sys.platform, cpu_name(), _cpu_features(), repr(OPTIONS), repr(LLVM_OPTIONS), repr(settings)]  # fmt: skip
     digest.update("\0".join(facts).encode())
     return digest.hexdigest()[:16]
 

@@ -231,7 +231,7 @@ class Layer:
         T, B, _ = x.shape
         lengths = _check_lengths(lengths, T, B)
         cell, H, G = self.cell, self.hidden_size, len(self.cell.tape)
-        start = self._start(states, B)
+        start = self._stacked("states", states, B)  # a copy: they may be views of the workspace about to be overwritten
         self.last = None  # until this pass is complete there is none to differentiate
         z, trail = self._work_arrays(T, B)
         if np.may_share_memory(x, trail):  # this layer's own output as its next input
@@ -350,10 +350,6 @@ class Layer:
             z, trail = np.empty((T, B, G, H), self.dtype), np.empty((S, T + 1, B, H), self.dtype)
             self._workspace = ((T, B), (z, trail))
         return self._workspace[1]
-
-    def _start(self, states, B):
-        """The start states (S, B, H): copies, since they may be views of the workspace about to be overwritten."""
-        return self._stacked("states", states, B)
 
     def _stacked(self, name, states, B):
         """Arrays by state name as one (S, B, H) array; zeros for those left out."""

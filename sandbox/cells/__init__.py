@@ -99,7 +99,6 @@ class Cell:
     options: Mapping[str, Option] = field(default_factory=dict)
     initial_bias: Mapping[str, str] = field(default_factory=dict)
     name: str = ""
-    summary: str = ""
 
     def __post_init__(self):
         tape = self.tape or self.gates
@@ -158,7 +157,7 @@ def load(name: str) -> Cell:
             raise TypeError(f"CELL must be a Cell, got {type(module.CELL).__name__}")
     except IMPORT_ERRORS as error:
         raise not_importable(Path(__file__).with_name(f"{name}.py"), error) from error
-    return replace(module.CELL, name=name, summary=(module.__doc__ or "").strip().split("\n")[0])
+    return replace(module.CELL, name=name)
 
 
 def parse(text: str) -> tuple[Cell, dict]:

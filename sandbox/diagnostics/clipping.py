@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sandbox.diagnostics.gradients import LN10
 from sandbox.errors import unknown
 from sandbox.kernels.activations import log_array
 from sandbox.kernels.reductions import cosine, norm
@@ -9,7 +10,6 @@ from sandbox.kernels.reductions import cosine, norm
 __all__ = ["CLIPS", "clip", "clip_cosines"]
 
 CLIPS = ("global", "tensor", "value")
-LN10 = 2.302585092994046
 
 
 def clip(gradients, threshold, how="global"):

@@ -97,7 +97,7 @@ def backward(step, z, dz, panels, first, states, weights, flags, lengths, dy, ds
     _record(0, ds, dstates, exponents, power)
 
 
-# Rows are copied element by element: Numba compiles a slice assignment into code forty times as long.
+# Rows are copied element by element: Numba turns a slice assignment into much longer code, which is slow to compile.
 
 
 @inline
