@@ -432,7 +432,8 @@ def cells_command():
     rows = [("cell", "gates", "states", "parameters", "options", "paper")]
     for name in names():
         cell = load(name)
-        size = sum(math.prod(shape) for shape in cell.shapes(64, 64).values())
+        options = cell.resolve({})
+        size = sum(math.prod(shape) for shape in cell.specialised(options).shapes(64, 64, options).values())
         options = " ".join(f"{option}={rule.describe()}" for option, rule in cell.options.items()) or "-"
         rows.append((name, " ".join(cell.gates), " ".join(cell.states), str(size), options, cell.paper))
     _print_columns(rows)

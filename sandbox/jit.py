@@ -109,11 +109,16 @@ def _cpu_features() -> str:
 
 
 @functools.cache
-def source_hash() -> str:
-    """Hash of all that decides a kernel's machine code: sources, compiler versions, options and CPU."""
+def source_hash(cells=True) -> str:
+    """Hash of all that decides machine code: sources, compiler versions, options and CPU.
+
+    The cache is named by it without the cells: a cell's steps call nothing but kernels, and their own file is in the
+    stamp of what is kept of them, so that editing one cell leaves the others' machine code where it is.
+    """
     package = Path(__file__).parent
     digest = hashlib.sha256()
-    for path in [Path(__file__), *sorted(package.glob("kernels/*.py")), *sorted(package.glob("cells/*.py"))]:
+    sources = [*package.glob("kernels/*.py"), *(package.glob("cells/*.py") if cells else ())]
+    for path in [Path(__file__), *sorted(sources)]:
         digest.update(path.name.encode() + b"\0" + path.read_bytes() + b"\0")
     settings = {k: v for k, v in sorted(os.environ.items())
                 if k.startswith("NUMBA_") and k not in ("NUMBA_CACHE_DIR", "NUMBA_NUM_THREADS")}  # fmt: skip
@@ -139,7 +144,7 @@ def _cache_root() -> Path:
 @functools.cache
 def cache_directory() -> Path | None:
     """This version's kernel cache, made if missing; None, with one notice, where none can be written."""
-    directory = _cache_root() / source_hash()
+    directory = _cache_root() / source_hash(cells=False)
     probe = directory / f".{os.getpid()}"
     try:
         if not directory.is_absolute() and "SANDBOX_CACHE_DIR" not in os.environ:
@@ -255,10 +260,11 @@ def stats() -> dict:
     -------
     dict
         `compiled` and `loaded` (numbers of kernels, one for each type they were asked for), `seconds` (spent
-        compiling), `hash` (of all that decides machine code) and `cpu`.
+        compiling), `hash` (of all that decides machine code), `folder` (the cache's
+        name) and `cpu`.
     """
     return {"compiled": _Cache.compiled, "loaded": _Cache.loaded, "seconds": round(_Cache.seconds, 3),
-            "hash": source_hash(), "cpu": cpu_name()}  # fmt: skip
+            "hash": source_hash(), "folder": source_hash(cells=False), "cpu": cpu_name()}  # fmt: skip
 
 
 def record(counts: dict) -> None:

@@ -39,7 +39,7 @@ ORDER = [
     {"jit", "axes", "provenance", "files"},
     {"kernels", "report"},  # what a table shows is part of an experiment's declaration
     {"cells", "streams"},
-    {"inits", "sources"},
+    {"inits", "sources", "memory"},
     {"layers"},
     {"diagnostics"},
     {"vocabulary"},
@@ -130,6 +130,21 @@ def test_only_jit_imports_numba():
     assert list(only_jit_imports_numba("sandbox/jit.py", ast.parse("import numba"))) == []
 
 
+def cells_stand_alone(name, tree):
+    """What is kept of a cell's compiled steps is keyed by its own file and the kernels: it calls nothing else."""
+    if name.startswith("sandbox/cells/") and not name.endswith("__init__.py"):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("sandbox.cells."):
+                yield node.lineno, "a cell must not import another one"
+
+
+def test_cells_stand_alone():
+    assert complaints(cells_stand_alone) == []
+    bad = "from sandbox.cells.lstm import step_forward"
+    assert breaks(cells_stand_alone, bad, "sandbox/cells/bad.py") == ["a cell must not import another one"]
+    assert breaks(cells_stand_alone, "from sandbox.cells import Cell", "sandbox/cells/bad.py") == []
+
+
 # Which folder's sources name the kernel cache. A kernel elsewhere may be called by nothing that is compiled.
 KERNEL_FOLDERS = ("sandbox/kernels/", "sandbox/cells/", "sandbox/jit.py")
 
@@ -192,9 +207,10 @@ METHODS = {
 EXEMPT = {
     ("sandbox/kernels/gemm.py", "_plain_product", "np.dot"),  # without the compiler, where no bits are promised
     ("sandbox/kernels/gemm.py", "_plain_transposed_product", "np.dot"),  # the same
-    ("sandbox/layers.py", "_allocate_parameters", "sum()"),  # of sizes: whole numbers
+    ("sandbox/layers/module.py", "allocate", "sum()"),  # of sizes: whole numbers
+    ("sandbox/layers/recurrent.py", "_work_arrays", "sum()"),  # the same
 }
-NUMBER_PATHS = ("kernels/", "cells/", "diagnostics/", "layers.py", "inits.py", "streams.py", "sources.py")
+NUMBER_PATHS = ("kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py")
 
 
 def on_the_way_to_a_number(name):
@@ -343,17 +359,20 @@ def test_no_module_has_a_name_that_says_nothing():
     assert breaks(name_says_something, "", "sandbox/core/gemm.py") == ["core says nothing"]
 
 
+SEVERAL_NETWORKS = {"gru.py", "lstm.py"}  # reset before and after; the variants of Greff et al.
+
+
 def longest_allowed(name):
     folder, _, file = name.rpartition("/")
     if folder == "sandbox/cells" and not file.startswith("_"):
-        return 90
+        return 120 if file in SEVERAL_NETWORKS else 90
     return 60 if folder == "experiments" else 500
 
 
 def test_files_are_short():
     lengths = {name: len(path.read_text().splitlines()) for name, path in SOURCES.items()}
     assert {name: length for name, length in lengths.items() if length > longest_allowed(name)} == {}
-    assert [longest_allowed(f) for f in ("sandbox/cells/lstm.py", "sandbox/cells/__init__.py", "experiments/x.py")] == [
+    assert [longest_allowed(f) for f in ("sandbox/cells/rnn.py", "sandbox/cells/__init__.py", "experiments/x.py")] == [
         90, 500, 60,
     ]  # fmt: skip
 

@@ -41,6 +41,11 @@ class Case:
             return Layer(self.cell.name, D, H, dtype=dtype, **arguments)
 
 
+# Cells which cannot fade (-1) or grow (1) without limit when all their parameters are small, or the recurrent ones
+# large.
+STAYS = {-1: (), 1: ("rnn-sigmoid",)}
+
+
 def cases():
     found = [cells.load(name) for name in cells.names()] + [naive.DIAGONAL]
     for cell in found:
@@ -55,8 +60,8 @@ class Problem:
     def __init__(self, case, size, dtype="float64", seed=0):
         T, B, D, H = self.size = size
         rng = np.random.default_rng([seed, *size])
-        self.case, self.cell = case, case.cell
-        self.layer = case.layer(D, H, dtype)
+        self.case, self.layer = case, case.layer(D, H, dtype)
+        self.cell = self.layer.cell
         for value in self.layer.parameters.values():
             scale = 0.5 if value.ndim == 1 else len(value) ** -0.5
             value[:] = (scale * rng.standard_normal(value.shape)).astype(np.float32)  # the same numbers in both types
@@ -131,8 +136,8 @@ def check_forward(case, size, dtype, lengths=None):
     problem = Problem(case, size, dtype)
     states = stacked(problem.forward(lengths).states)
     inputs = {name: value.astype("float64") for name, value in problem.inputs().items()}
-    x, start = inputs.pop("x"), [inputs.pop(f"start {name}") for name in case.cell.states]
-    expected = naive.run(case.cell, problem.layer.options, inputs, x, start, lengths)
+    x, start = inputs.pop("x"), [inputs.pop(f"start {name}") for name in problem.cell.states]
+    expected = naive.run(problem.cell, problem.layer.options, inputs, x, start, lengths)
     assert states.dtype == dtype
     close(states, expected, 2 * ROUNDING[dtype], "states")
 
@@ -317,7 +322,7 @@ def check_every_state(case, size):
     last = stacked(problem.dlast)
     for b in range(size[1]):
         profile, exponents = naive.scaled_profile(
-            case.cell, problem.layer.options, problem.layer.parameters, problem.x[:, b], trail[:, :, b], last[:, b],
+            problem.cell, problem.layer.options, problem.layer.parameters, problem.x[:, b], trail[:, :, b], last[:, b],
             problem.dy[:, b])  # fmt: skip
         expected = np.ldexp(profile, exponents[:, None, None])
         for t in range(size[0] + 1):
@@ -516,7 +521,7 @@ def growing(case, T, dtype):
     """At rest with all parameters 0 but the recurrent ones, which are large."""
     problem = Problem(case, (T, 2, 1, 2), dtype)
     problem.layer = case.layer(1, 2, dtype, init="orthogonal", gain=16, input_init="zeros")
-    for name in case.cell.per_unit:
+    for name in set(case.cell.per_unit) & set(problem.layer.parameters):
         problem.layer.parameters[name][:] = 4
     for value in (problem.x, *problem.start.values()):
         value[:] = 0
@@ -548,10 +553,16 @@ def check_beyond_range(problem, sign, tolerance):
     if sign > 0 and dict(problem.case.options).get("activation") == "relu":
         assert not plain.any()  # at rest a rectifier passes nothing
         return
-    limits = np.finfo(plain.dtype)
-    # Not always 0 exactly: the smallest subnormal times a little more than 1/2 is rounded up to itself.
-    assert not np.isfinite(plain).any() if sign > 0 else (np.abs(plain) < limits.tiny).all()
-    assert (sign * check_profile(problem, tolerance)[0] > -np.log2(limits.smallest_subnormal)).all()
+    limits, stays = np.finfo(plain.dtype), str(problem.case) in STAYS[sign]
+    # Where nothing fades or grows without limit, the states wander, and rounding with them.
+    exponents = check_profile(problem, 30 * tolerance if stays else tolerance)
+    left = (sign * exponents[0] > -np.log2(limits.smallest_subnormal)).all()
+    if not stays:
+        # Not always 0 exactly: the smallest subnormal times a little more than 1/2 is rounded up to itself.
+        assert not np.isfinite(plain).any() if sign > 0 else (np.abs(plain) < limits.tiny).all()
+        assert left
+    else:
+        assert not left, "no exception any more"
 
 
 @pytest.mark.plain_python
@@ -567,7 +578,8 @@ def test_a_late_inflow_outweighs_what_has_faded(case):
     problem.dy[:-1] = 0
     problem.dy[9] = np.eye(2)  # a unit of its own in each row
     exponents = check_profile(problem, 3e-4)
-    assert (exponents[11] < -128).all() and (np.abs(exponents[10]) < 40).all()
+    if str(case) not in STAYS[-1]:
+        assert (exponents[11] < -128).all() and (np.abs(exponents[10]) < 40).all()
 
 
 @pytest.mark.plain_python
@@ -668,19 +680,29 @@ def test_rows_without_a_magnitude_are_left_alone(case):
 
 @pytest.mark.plain_python
 def test_declaration(case):
-    cell = case.cell
-    assert cell.states[0] == "h" and set(cell.gates) <= set(cell.tape) and set(cell.recurrent) <= set(cell.tape)
-    assert cell.paper and cell.step_forward.__doc__ and cell.step_backward.__doc__ and cell.reference.__doc__
+    layer = case.layer(2, 3)
+    cell = layer.cell
+    assert cell.states[0] == "h" and set(cell.gates) <= set(cell.tape)
+    steps = [
+        step
+        for pair in (cell.step_forward, cell.step_backward)
+        for step in (pair if isinstance(pair, tuple) else (pair,))
+    ]
+    assert cell.paper and cell.reference.__doc__ and all(step.__doc__ for step in steps)
     assert {name for columns in cell.biases.values() for name in columns} <= set(cell.tape)
-    shapes = cell.shapes(2, 3)
-    assert shapes["W_ih"] == (2, 3 * len(cell.gates))
-    assert shapes.get("W_hh") == ((3, 3 * len(cell.gates)) if cell.recurrent else None)
+    assert set(cell.memory) <= {name for columns in cell.biases.values() for name in columns}
+    assert layer.weights["W_ih"].shape == (2, 3 * len(cell.gates))
+    for product in cell.products:
+        assert layer.weights[product.weight].shape == (3, 3 * len(product.columns))
+        assert product.stage == 0 or isinstance(cell.step_forward, tuple)
 
 
 def test_every_file_is_a_case():
     found = {str(case).split("-")[0] for case in cases()}
     assert found == {*cells.names(), "diagonal"} and {"rnn", "lstm", "gru"} <= found
-    assert [str(case) for case in cases() if case.cell.name == "rnn"] == ["rnn-tanh", "rnn-relu", "rnn-identity"]
+    assert [str(case) for case in cases() if case.cell.name == "rnn"] == [
+        "rnn-tanh", "rnn-relu", "rnn-identity", "rnn-sigmoid",
+    ]  # fmt: skip
 
 
 @pytest.mark.parametrize("text, message", [

@@ -162,6 +162,29 @@ def test_an_edit_in_another_file_changes_the_next_process(tmp_path):
     assert again.y == before.y and (again.compiled, again.hash) == (0, before.hash)
 
 
+STEP = """
+import json
+import numpy as np
+from sandbox import Layer, jit
+layer = Layer("rnn", 1, 1, rng=None, init="zeros", input_init="zeros")
+layer.parameters["b"][:] = 1.0
+other = Layer("lstm", 1, 1, rng=None, init="zeros", input_init="zeros")
+y = [float(each.forward(np.zeros((1, 1, 1))).y[0, 0, 0]) for each in (layer, other)]
+print(json.dumps({"y": y, **jit.stats()}))
+"""
+
+
+def test_an_edit_of_a_cell_recompiles_this_cell(tmp_path):
+    root, cache = copy_package(tmp_path), tmp_path / "cache"
+    before = run(root, STEP, SANDBOX_CACHE_DIR=cache)
+    source = root / "sandbox" / "cells" / "rnn.py"
+    text = source.read_text()
+    source.write_text(text.replace("a[j] = tanh(a[j])", "a[j] = tanh(a[j]) + a[j]"))
+    after = run(root, STEP, SANDBOX_CACHE_DIR=cache)
+    assert after.y == [before.y[0] + 1, before.y[1]] and after.hash != before.hash
+    assert after.compiled == 2 and after.loaded > 4  # forward and backward step
+
+
 def test_an_edit_of_a_users_own_kernel_changes_the_next_process(package, tmp_path):
     code = "import json, mine; from sandbox import jit; print(json.dumps({'y': mine.scaled(2.0), **jit.stats()}))"
     text = "from sandbox.jit import kernel\n@kernel\ndef scaled(x):\n    return 3.0 * x\n"
@@ -198,7 +221,7 @@ print(json.dumps({"y": y.tolist(), **jit.stats()}))
 def test_machine_code_of_another_type_is_never_run(package, tmp_path):
     """Processes that save float32 and float64 at once may both write the first data file: the later one stays."""
     first = run(package, BOTH_TYPES, SANDBOX_CACHE_DIR=tmp_path)
-    one, two = sorted((tmp_path / first.hash).glob("*.nbc"))
+    one, two = sorted((tmp_path / first.folder).glob("*.nbc"))
     one_bytes = one.read_bytes()
     one.write_bytes(two.read_bytes())
     two.write_bytes(one_bytes)
@@ -256,7 +279,7 @@ DAMAGE = {
 @pytest.mark.parametrize("damage", DAMAGE)
 def test_a_corrupt_cache_is_rebuilt(damage, package, first, warm):
     pattern, spoil = DAMAGE[damage]
-    (path,) = (warm / first.hash).glob(pattern)
+    (path,) = (warm / first.folder).glob(pattern)
     path.write_bytes(spoil(path.read_bytes()))
     rebuilt = run(package, SANDBOX_CACHE_DIR=warm)
     assert_right(rebuilt)
@@ -265,7 +288,7 @@ def test_a_corrupt_cache_is_rebuilt(damage, package, first, warm):
 
 
 def test_a_kernel_file_that_vanished_is_rebuilt(package, first, warm):
-    (path,) = (warm / first.hash).glob("*.nbc")
+    (path,) = (warm / first.folder).glob("*.nbc")
     path.unlink()
     rebuilt = run(package, SANDBOX_CACHE_DIR=warm)
     assert_right(rebuilt)
@@ -321,7 +344,7 @@ def test_old_caches_are_pruned_to_the_newest_and_nothing_else_is(package, first,
         directory.mkdir()
         (directory / "kernel.nbc").write_text("")
         os.utime(directory, (1e9 + n, 1e9 + n))
-    os.utime(warm / first.hash, (1, 1))
+    os.utime(warm / first.folder, (1, 1))
     others = [warm / "notes", warm / "0123456789abcdef0"]
     for directory in others:
         directory.mkdir()
@@ -329,7 +352,7 @@ def test_old_caches_are_pruned_to_the_newest_and_nothing_else_is(package, first,
     result = run(package, SANDBOX_CACHE_DIR=warm)
     assert result.compiled == 0
     left = {path.name for path in warm.iterdir()} - {path.name for path in others}
-    assert left == {first.hash, *(path.name for path in old[-7:])}
+    assert left == {first.folder, *(path.name for path in old[-7:])}
     assert all(path.exists() for path in others)
 
 
@@ -339,7 +362,7 @@ def test_the_current_cache_survives_a_clock_that_runs_behind(package, first, war
         directory.mkdir()
         os.utime(directory, (4e9, 4e9))
     assert run(package, SANDBOX_CACHE_DIR=warm).compiled == 0
-    assert (warm / first.hash).exists() and sum(path.exists() for path in future) <= 8
+    assert (warm / first.folder).exists() and sum(path.exists() for path in future) <= 8
 
 
 # What is said about a run ----------------------------------------------------------------------------------------
@@ -355,7 +378,7 @@ def test_the_counts_of_the_last_recorded_run_are_described(package, first, warm)
     after = run(package, DESCRIBE, SANDBOX_CACHE_DIR=warm)
     assert after.said["last run"] == "compiled 0 in 0.0 s, loaded 1"
     for damaged in ("", "{", "{}", "null"):
-        (warm / first.hash / "last.json").write_text(damaged)
+        (warm / first.folder / "last.json").write_text(damaged)
     assert run(package, DESCRIBE, SANDBOX_CACHE_DIR=warm).said["last run"] == "none yet"
 
 

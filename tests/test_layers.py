@@ -151,7 +151,7 @@ def test_gates_are_what_the_equations_say():
     layer = make("gru")
     run = layer.forward(x)
     gate, h = run.gates, run.states["h"]
-    n = np.tanh(x @ layer.block("W_ih", "n") + gate["r"] * (h[:-1] @ layer.block("W_hh", "n")))
+    n = np.tanh(x @ layer.block("W_ih", "n") + gate["r"] * (h[:-1] @ layer.block("W_hh", "q")))
     np.testing.assert_allclose(gate["n"], n, rtol=1e-12, atol=1e-15)
     np.testing.assert_allclose(h[1:], (1 - gate["z"]) * gate["n"] + gate["z"] * h[:-1], rtol=1e-12, atol=1e-15)
 
@@ -257,8 +257,8 @@ def test_initial_weights_follow_the_arguments():
     one, other = make("gru", gain=1.0), make("gru", gain=0.5)
     np.testing.assert_array_equal(other.parameters["W_hh"], 0.5 * one.parameters["W_hh"])
     np.testing.assert_array_equal(other.parameters["W_ih"], one.parameters["W_ih"])
-    for gate in "rzn":
-        np.testing.assert_array_equal(make("gru", init="identity", gain=2).block("W_hh", gate), 2 * np.eye(H))
+    for gate, column in zip("rzn", "rzq"):
+        np.testing.assert_array_equal(make("gru", init="identity", gain=2).block("W_hh", column), 2 * np.eye(H))
         np.testing.assert_array_equal(make("gru", input_init="identity").block("W_ih", gate), np.eye(D, H))
 
 

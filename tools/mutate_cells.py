@@ -32,7 +32,8 @@ ROOT = HERE.parent.parent
 CHECKS = "test_cells"
 FIRST = "test_gradient_by_every_number"  # kills most
 
-FORWARD = ("forward", "_contiguous")  # the functions of scan.py that are not part of a backward pass
+# Functions of scan.py that are not part of a backward pass.
+FORWARD = {"forward", "_contiguous", "_add_products", "_zone_out", "no_step_forward", "no_step_backward"}
 LAYER = ("_parameter_gradients", "_input_gradient")
 CASES = {"scan": ("lstm", "diagonal"), "layers": ("gru", "lstm", "diagonal")}
 
@@ -224,10 +225,17 @@ def put(parent, field, index, node):
 def targets():
     """Target name to (path, functions): every cell, the loop, the layer."""
     cells = sorted(path.stem for path in (ROOT / "sandbox" / "cells").glob("[!_]*.py"))
-    found = {name: (f"sandbox/cells/{name}.py", ("step_backward",)) for name in cells}
+    found = {name: (f"sandbox/cells/{name}.py", backward_functions(name)) for name in cells}
     scan = ast.parse((ROOT / "sandbox/kernels/scan.py").read_text())
     loop = [node.name for node in scan.body if isinstance(node, ast.FunctionDef) and node.name not in FORWARD]
-    return found | {"scan": ("sandbox/kernels/scan.py", loop), "layers": ("sandbox/layers.py", LAYER)}
+    return found | {"scan": ("sandbox/kernels/scan.py", loop), "layers": ("sandbox/layers/recurrent.py", LAYER)}
+
+
+def backward_functions(cell):
+    """The functions of a cell's file that are part of its backward pass."""
+    tree = ast.parse((ROOT / "sandbox" / "cells" / f"{cell}.py").read_text())
+    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
+    return tuple(name for name in names if name.endswith("backward") or name == "pull_back")
 
 
 # Running ---------------------------------------------------------------------------------------------------------

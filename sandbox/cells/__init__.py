@@ -13,7 +13,7 @@ from pathlib import Path
 
 from sandbox.errors import IMPORT_ERRORS, UsageError, not_importable, unknown
 
-__all__ = ["Cell", "Option", "canonical", "load", "names", "parse"]
+__all__ = ["Cell", "Derived", "Option", "Product", "canonical", "load", "names", "parse"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,51 @@ class Option:
 
 
 @dataclass(frozen=True)
+class Product:
+    """A recurrent product: tape columns += source W.
+
+    Parameters
+    ----------
+    weight : str
+        Name of W (H, n H), a block for each of the n columns.
+    source : str
+        The state that is multiplied: as it was after t - 1 steps in stage 0, as the first step function has left it in
+        stage 1. The source of stage 1 is an auxiliary state, unless the cell has no zoneout.
+    columns : tuple of str
+        Tape columns it is added to.
+    stage : {0, 1}
+        Before which of the two step functions.
+    """
+
+    weight: str
+    source: str
+    columns: tuple[str, ...]
+    stage: int = 0
+
+
+@dataclass(frozen=True)
+class Derived:
+    """Weights that are functions of what is learned, such as W = A - A^T or lambda = exp(-exp(nu)).
+
+    Parameters
+    ----------
+    names : tuple of str
+        The weights made.
+    shapes : callable (D, H, options) -> dict of shapes
+        The parameters that are learned in their place.
+    make : callable (parameters, options) -> dict of arrays
+        The weights made, by name.
+    pull_back : callable (parameters, weights, gradients, options) -> dict of arrays
+        dL/dparameter of those learned, from dL/dweight of those made.
+    """
+
+    names: tuple[str, ...]
+    shapes: Callable
+    make: Callable
+    pull_back: Callable
+
+
+@dataclass(frozen=True)
 class Cell:
     """What a cell declares.
 
@@ -61,61 +106,116 @@ class Cell:
     paper : str
         Where it comes from: authors, year, equation numbers.
     gates : tuple of str
-        Column blocks of W_ih (D, G H), W_hh (H, G H) and b (G H), in PyTorch's order.
+        Column blocks of W_ih (D, G H), in PyTorch's order.
     states : tuple of str
-        State names; the first one is h, the cell's output.
-    step_forward : callable (t, z, states, weights, flags)
-        Turns the pre-activations z[t] (B, G, H) into gate values in place and writes states[:, t + 1].
-    step_backward : callable (t, dz, states, weights, flags, ds, dweights)
+        What is carried from step to step; the first one is h, the cell's output.
+    step_forward : callable (t, z, states, weights, flags), or two of them
+        Turns the pre-activations z[t] (B, G, H) into gate values in place and writes states[:, t + 1]. The second one
+        runs after the products of stage 1.
+    step_backward : callable (t, dz, states, weights, flags, ds, dweights), or two of them in the order of the forward
+    step
         Turns the gate values dz[t] into dL/dz[t] in place, ds = dL/ds_{t+1} into the elementwise part of dL/ds_t, and
-        adds to dweights. The loop adds what comes back through W_hh.
+        adds to dweights. The loop adds what comes back through the products. It must not read states[:, t + 1], which
+        zoneout changes after the step, but for auxiliary ones; the ds of those it leaves at 0.
     reference : callable (x, *states, **parameters, **options) -> tuple of states
         One step in NumPy, complex-safe: the specification.
     tape : tuple of str
         Columns of z; the gates unless the cell needs more.
-    recurrent : tuple of str
-        The tape columns that h W_hh is added to, in the order of `gates`: the last ones of the tape. Empty for a cell
-        without a recurrent product.
+    products : tuple of Product
+        By default one product of h that is added to all gates: W_hh (H, G H).
     biases : mapping of str to tuple of str
         Bias parameters and the tape columns they are added to.
     per_unit : tuple of str
-        Further parameters of one number per hidden unit: the rows of `weights` (P, H).
+        Further weights of one number per hidden unit: the first rows of `weights` (P, H).
+    constants : tuple of str
+        Numeric options that steps read: the last rows of `weights`, the same number for all units.
+    auxiliary : tuple of str
+        Further arrays kept for every step like a state but carried nowhere: sources of products, such as r h.
+    outputs : int
+        How many states, from the first on, are the output side by side.
     options : mapping of str to Option
         Those with choices are handed to the steps as `flags`, in this order.
     initial_bias : mapping of str to str
         Tape column to the option that says its initial bias.
+    initial : callable (parameters, rng, options), optional
+        Fills the parameters that are no blocks of an input or recurrent matrix; zero without it.
+    memory : mapping of str to int
+        Tape columns whose bias sets how long the cell remembers: 1 where a value near 1 keeps the past, -1 where it
+        lets the new in. The chrono initialisation acts on these.
+    derived : Derived, optional
+    specialise : callable (cell, options) -> Cell, optional
+        The cell as these options make it, for example without the parameters of a gate that is left out.
+    decay : callable (gates, weights, options) -> tuple of (T, B, H) arrays, optional
+        For a diagonal linear recurrence s_t = a_t s_{t-1} + b_t: a_t from the tape, real or as real and imaginary part.
     """
 
     paper: str
     gates: tuple[str, ...]
     states: tuple[str, ...]
-    step_forward: Callable
-    step_backward: Callable
+    step_forward: Callable | tuple[Callable, Callable]
+    step_backward: Callable | tuple[Callable, Callable]
     reference: Callable
     tape: tuple[str, ...] = ()
-    recurrent: tuple[str, ...] | None = None
+    products: tuple[Product, ...] | None = None
     biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     per_unit: tuple[str, ...] = ()
+    constants: tuple[str, ...] = ()
+    auxiliary: tuple[str, ...] = ()
+    outputs: int = 1
     options: Mapping[str, Option] = field(default_factory=dict)
     initial_bias: Mapping[str, str] = field(default_factory=dict)
+    initial: Callable | None = None
+    memory: Mapping[str, int] = field(default_factory=dict)
+    derived: Derived | None = None
+    specialise: Callable | None = None
+    decay: Callable | None = None
     name: str = ""
 
     def __post_init__(self):
-        tape = self.tape or self.gates
-        recurrent = self.gates if self.recurrent is None else self.recurrent
-        if recurrent and (len(recurrent) != len(self.gates) or tape[-len(recurrent) :] != recurrent):
-            raise ValueError(f"recurrent must be the last {len(self.gates)} columns of tape {tape}, got {recurrent}")
-        for key, value in (("tape", tape), ("recurrent", recurrent), ("biases", self.biases or {"b": self.gates})):
+        default = (Product("W_hh", self.states[0], self.gates),)
+        products = default if self.products is None else self.products
+        for key, value in (
+            ("tape", self.tape or self.gates),
+            ("products", products),
+            ("biases", self.biases or {"b": self.gates}),
+        ):
             object.__setattr__(self, key, value)
+        for product in products:
+            if product.source not in self.states + self.auxiliary or not set(product.columns) <= set(self.tape):
+                raise ValueError(f"product {product.weight} must go from a state to columns of the tape, got {product}")
 
-    def shapes(self, input_size, hidden_size):
-        """Shape of every parameter by name, in the order of the flat parameter vector."""
-        D, H, G = input_size, hidden_size, len(self.gates)
-        shapes = {"W_ih": (D, G * H)}
-        if self.recurrent:
-            shapes["W_hh"] = (H, G * H)
+    def without(self, *columns):
+        """The cell without what is learned for these tape columns, which themselves stay."""
+
+        def rest(names):
+            return tuple(name for name in names if name not in columns)
+
+        products = (replace(product, columns=rest(product.columns)) for product in self.products)
+        return replace(
+            self,
+            gates=rest(self.gates),
+            products=tuple(product for product in products if product.columns),
+            biases={name: rest(of) for name, of in self.biases.items() if rest(of)},
+            memory={column: sign for column, sign in self.memory.items() if column not in columns},
+            initial_bias={column: option for column, option in self.initial_bias.items() if column not in columns},
+        )
+
+    def weight_shapes(self, input_size, hidden_size):
+        """Shape by name of every weight that the loop works with."""
+        D, H = input_size, hidden_size
+        shapes = {"W_ih": (D, len(self.gates) * H)}
+        shapes |= {product.weight: (H, len(product.columns) * H) for product in self.products}
         shapes |= {name: (len(columns) * H,) for name, columns in self.biases.items()}
         return shapes | dict.fromkeys(self.per_unit, (H,))
+
+    def shapes(self, input_size, hidden_size, options=None):
+        """Shape by name of every parameter, in the order of the flat vector: the weights but for derived ones."""
+        shapes = self.weight_shapes(input_size, hidden_size)
+        if self.derived is not None:
+            learned = self.derived.shapes(input_size, hidden_size, options or self.resolve({}))
+            kept = {name: shape for name, shape in shapes.items() if name not in self.derived.names or name in learned}
+            shapes = kept | learned
+        return shapes
 
     def resolve(self, options, only_given=False):
         """The option values: the given ones, checked, and the others by default unless `only_given`."""
@@ -124,6 +224,10 @@ class Cell:
                 raise unknown(f"option of cell {self.name}", name, self.options)
         wanted = options if only_given else self.options
         return {name: self.options[name].check(name, options.get(name, self.options[name].default)) for name in wanted}
+
+    def specialised(self, options):
+        """The cell as its resolved options make it."""
+        return self if self.specialise is None else self.specialise(self, options)
 
     def flags(self, options):
         """The options with choices as the whole numbers that the steps see."""

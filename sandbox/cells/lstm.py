@@ -11,7 +11,8 @@ Backward, with dh = dL/dh_t and dc = dL/dc_t as coordinates of their own (what h
     dz_i = d g i (1 - i), dz_f = d c_{t-1} f (1 - f), dz_g = d i (1 - g^2), dz_o = dh tanh(c_t) o (1 - o)
     dL/dc_{t-1} = d f
 
-tanh(c_t) is computed again in the backward step: that is cheaper than keeping it. The forget bias is 1 unless said
+c_t = f c_{t-1} + i g and tanh(c_t) are computed again in the backward step: that is cheaper than keeping the latter,
+and the state c_t may be another one after zoneout. The forget bias is 1 unless said
 otherwise (Gers et al. 2000; Jozefowicz et al. 2015): `forget_bias` is only the start of b_f, which is learned.
 """
 
@@ -41,9 +42,9 @@ def step_backward(t, dz, states, weights, flags, ds, dweights):
     B, H, one = dz.shape[1], dz.shape[3], dz.dtype.type(1)
     for b in range(B):
         i, f, g, o = dz[t, b, 0], dz[t, b, 1], dz[t, b, 2], dz[t, b, 3]
-        c_prev, c, dh, dc = states[1, t, b], states[1, t + 1, b], ds[0, b], ds[1, b]
+        c_prev, dh, dc = states[1, t, b], ds[0, b], ds[1, b]
         for j in range(H):
-            tanh_c = tanh(c[j])
+            tanh_c = tanh(f[j] * c_prev[j] + i[j] * g[j])
             d = dc[j] + dh[j] * o[j] * (one - tanh_c * tanh_c)
             dc[j] = d * f[j]
             dz_i = d * g[j] * i[j] * (one - i[j])
@@ -69,6 +70,7 @@ CELL = Cell(
     states=("h", "c"),
     options={"forget_bias": Option(1.0, help="initial bias of the forget gate")},
     initial_bias={"f": "forget_bias"},
+    memory={"f": 1, "i": -1},
     step_forward=step_forward,
     step_backward=step_backward,
     reference=reference,

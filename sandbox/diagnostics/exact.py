@@ -45,6 +45,8 @@ def _orthogonal_gain(W, tolerance):
 def upper_rate(layer, sigma_max) -> float | None:
     """Bound on the per-step factor of a plain RNN: sigma_max(W_hh) max|phi'| (Pascanu et al. 2013); None for others.
 
-    The largest slope of tanh, relu and the identity is 1.
+    The largest slope of tanh, relu and the identity is 1, that of the sigmoid 1/4.
     """
-    return sigma_max if layer.cell.name == "rnn" else None
+    if layer.cell.name != "rnn":
+        return None
+    return sigma_max * (0.25 if layer.options["activation"] == "sigmoid" else 1.0)

@@ -144,7 +144,8 @@ def weight_shares(layer: Layer, gradients) -> np.ndarray:
     """Share of dL/dW_hh that each step contributes: (T,), sums to 1.
 
     dL/dW_hh = sum_t C_t with C_t = h_{t-1}^T dz_t; the share of t is the projection <C_t, dW> / <dW, dW>, which is
-    negative where a step works against the sum. NaN where dL/dW_hh is zero or not finite, or there is none.
+    negative where a step works against the sum. NaN where dL/dW_hh is zero or not finite, or there is none. Of a W_hh
+    that is derived from parameters the weight itself is meant.
 
     Parameters
     ----------
@@ -154,15 +155,17 @@ def weight_shares(layer: Layer, gradients) -> np.ndarray:
     """
     T, B, G, H = gradients.z.shape
     shares = np.full(T, np.nan)
-    total, h = gradients.parameters.get("W_hh"), layer.last.states["h"]
+    total, h = layer.weight_gradients.get("W_hh"), layer.last.states["h"]
     scale = 0.0 if total is None else norm(total)
     if not 0 < scale < np.inf:
         return shares
-    wide, direction = total.shape[1], total / scale  # scaled so that a tiny gradient's products do not underflow
-    contribution = np.empty_like(total)
+    runs = [run[1:] for run in layer.product_runs if run[0].weight == "W_hh"]
+    contribution, direction = np.empty_like(total), total / scale  # scaled: a tiny gradient's products do not underflow
     for t in range(T):
         contribution[:] = 0
-        gemm.add_transposed_product(h[t], gradients.z[t].reshape(B, G * H), G * H - wide, wide, contribution, 0)
+        for source, target, count in runs:
+            z = gradients.z[t].reshape(B, G * H)
+            gemm.add_transposed_product(h[t], z, target * H, count * H, contribution, source * H)
         shares[t] = dot(contribution / scale, direction)
     return shares
 

@@ -241,18 +241,25 @@ def _pack(W, first, columns, panels, transpose):
                     row[j] = source[j]
 
 
-def _add_product(A, a_column, panels, C, c_column, columns):
-    depth, panel_width = panels.shape[1], panels.shape[2]
+def _add_packed_product(A, a_column, panels, at, depth, C, c_column, columns):
+    """`add_product` with the panels of several matrices one after the other in a flat array, these from `at` on."""
+    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
     rows, a_row, c_row = A.shape[0], A.shape[1], C.shape[1]
     if depth == 0 or rows == 0:
         return
     whole = columns // panel_width
-    a, b, c = _pointer(A, a_column), _pointer(panels, 0), _pointer(C, c_column)
+    a, b, c = _pointer(A, a_column), _pointer(panels, at), _pointer(C, c_column)
     _walk(a, ROWS * a_row, a_row, 1, b, depth * panel_width, depth, c, c_row, rows, whole, panel_width)
     if columns > whole * panel_width:
         first, b_last = c_column + whole * panel_width, _ahead(b, whole * depth * panel_width)
         columns -= whole * panel_width
         _edge(a, ROWS * a_row, a_row, 1, b_last, depth, C, first, c_row, rows, columns, panel_width)
+
+
+@kernel
+def add_product(A, a_column, panels, C, c_column, columns):
+    """C[:, c_column:c_column+columns] += A[:, a_column:a_column+K] W, with W as `pack` returns it."""
+    add_packed_product(A, a_column, panels.reshape(-1), 0, panels.shape[1], C, c_column, columns)
 
 
 def _add_transposed_product(A, B, b_column, columns, C, c_column):
@@ -297,9 +304,11 @@ def _copy_blocks(source, row, column, rows, columns, blocks, move):
                 blocks[whole, m, j - whole * width] = source[row - 1 - m, column + j]
 
 
-def _plain_product(A, a_column, panels, C, c_column, columns):
-    depth = panels.shape[1]
-    W = panels.transpose(1, 0, 2).reshape(depth, panels.shape[0] * panels.shape[2])[:, :columns]
+def _plain_product(A, a_column, panels, at, depth, C, c_column, columns):
+    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
+    count = -(-columns // panel_width)
+    W = panels[at : at + count * depth * panel_width].reshape(count, depth, panel_width)
+    W = W.transpose(1, 0, 2).reshape(depth, count * panel_width)[:, :columns]
     C[:, c_column : c_column + columns] += np.dot(A[:, a_column : a_column + depth], W)
 
 
@@ -308,7 +317,7 @@ def _plain_transposed_product(A, B, b_column, columns, C, c_column):
 
 
 pack_into = kernel(_pack)
-add_product = kernel(_add_product) if COMPILED else _plain_product
+add_packed_product = kernel(_add_packed_product) if COMPILED else _plain_product
 add_transposed_product = kernel(_add_transposed_product) if COMPILED else _plain_transposed_product
 
 

@@ -1,7 +1,8 @@
 """The time loop, forward and backward: the only one in the project.
 
-The loop owns the recurrent product, sequence lengths and what is recorded; a cell's step owns what is elementwise in
-the hidden unit. Shapes: T time, B batch, H hidden units, G tape columns (gates), S states, P per-unit parameters.
+The loop owns the recurrent products, sequence lengths, noise and what is recorded; a cell's step owns what is
+elementwise in the hidden unit. Shapes: T time, B batch, H hidden units, G tape columns (gates), S states (auxiliary
+ones last), O outputs (the leading states), P rows of per-unit weights, M products.
 
     z       (T, B, G, H)     in: x W_ih + b; after the forward loop: the gate values, which are the tape
     states  (S, T + 1, B, H) states[s, t] is state s after t steps; states[0] is h
@@ -9,19 +10,27 @@ the hidden unit. Shapes: T time, B batch, H hidden units, G tape columns (gates)
     ds      (S, B, H)        running dL/ds_t
     dweights (P, H)          sums over all steps and rows, in float64
     dstates (S, T + 1, B, H) dL/ds_t for every t, on request
+    plan    (M, 5)           a row for each product: stage, source state, first element and number of elements of z_t
+    that
+                             it is added to, first element of its panels in `panels`
 
-The recurrent product h_{t-1} W_hh is accumulated straight into the last columns of z_t, from `first` on. A cell whose
-recurrent product is gated (the reset-after GRU) gives it a tape column of its own, so there is one mechanism, one
-gradient array, and nothing saved beside the tape.
+A step has one or two stages. Products of stage 0 read their source after t - 1 steps and come before the cell's first
+step function; those of stage 1 read it after t steps, as the first function has left it, and come before the second.
+Every product is accumulated straight into columns of z_t. A cell whose recurrent product is gated gives it a tape
+column of its own, so there is one mechanism, one gradient array, and nothing saved beside the tape.
 
-Zero-sized arrays switch the optional parts off: `lengths`, `dy`, `dstates`, `exponents`, and `panels` where a cell has
-no recurrent product.
+Noise: `mask` (B, H) multiplies h wherever it is the source of a product of stage 0 (recurrent dropout; Gal & Ghahramani
+2016). `kept` (S', T, B, H) is 1 where an element of the first S' states stays as it was, else 0 (zoneout; Krueger et
+al. 2017). With T = 0 there, the fixed `share` mixes old and new instead, which is the expectation.
+
+Zero-sized arrays switch the optional parts off: `lengths`, `mask`, `kept`, `dy`, `dstates`, `exponents`; a `plan`
+without rows is a cell without a recurrent product.
 """
 
 import numpy as np
 
 from sandbox.jit import float_bits, from_float_bits, inline, kernel, types
-from sandbox.kernels.gemm import add_product
+from sandbox.kernels.gemm import add_packed_product
 
 FAR = 32  # rows are rescaled when their largest magnitude leaves [2^-FAR, 2^FAR]
 
@@ -39,30 +48,70 @@ for _name, _real in (("float32", types.float32), ("float64", types.float64)):
     STEP_BACKWARD[_name] = types.void(types.int64, _four, _four, _two, _flags, _three, _sums)
 
 
+def no_step_forward(t, z, states, weights, flags):
+    """The second stage of a cell which has one stage only."""
+
+
+def no_step_backward(t, dz, states, weights, flags, ds, dweights):
+    """The second stage of a cell which has one stage only."""
+
+
 @kernel
-def forward(step, z, panels, first, states, weights, flags, lengths):
+def forward(step, second, z, plan, panels, states, weights, flags, lengths, mask, kept, share):
     """Run a cell over T steps: fills `states[:, 1:]` and turns `z` into the tape. `states[:, 0]` is the start.
 
     A row whose length has passed keeps its state.
     """
     T, B, G, H = z.shape
+    scratch = np.empty(mask.shape, z.dtype)
     for t in range(T):
-        if panels.shape[0]:
-            add_product(states[0, t], 0, panels, z[t].reshape((B, G * H)), first, G * H - first)
+        _add_products(0, t, z, plan, panels, states, mask, scratch)
         step(t, z, states, weights, flags)
+        _add_products(1, t, z, plan, panels, states, mask, scratch)
+        second(t, z, states, weights, flags)
+        if kept.shape[0]:
+            _zone_out(t, states, kept, share)
         for b in range(lengths.size):
             if t >= lengths[b]:
                 for s in range(states.shape[0]):
                     _copy(states[s, t, b], states[s, t + 1, b])
 
 
+@inline
+def _add_products(stage, t, z, plan, panels, states, mask, scratch):
+    """z_t += source W for the products of one stage."""
+    B, width = z.shape[1], z.shape[2] * z.shape[3]
+    for m in range(plan.shape[0]):
+        if plan[m, 0] == stage:
+            source, first, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
+            rows = states[source, t + stage]
+            if mask.size and stage == 0 and source == 0:
+                _multiply(rows.reshape(-1), mask.reshape(-1), scratch.reshape(-1))
+                rows = scratch
+            add_packed_product(rows, 0, panels, at, rows.shape[1], z[t].reshape((B, width)), first, count)
+
+
 @kernel
-def backward(step, z, dz, panels, first, states, weights, flags, lengths, dy, ds, dstates, dweights, exponents):
+def _zone_out(t, states, kept, share):
+    """states_{t+1} = k states_t + (1 - k) states_{t+1}."""
+    one = states.dtype.type(1)
+    constant = states.dtype.type(share)
+    for s in range(kept.shape[0]):
+        for b in range(states.shape[2]):
+            old, new = states[s, t, b], states[s, t + 1, b]
+            for j in range(new.size):
+                k = states.dtype.type(kept[s, t, b, j]) if kept.shape[1] else constant
+                new[j] = k * old[j] + (one - k) * new[j]
+
+
+@kernel
+def backward(step, second, z, dz, plan, panels, states, weights, flags, lengths, mask, kept, share, dy, ds, dstates,
+             dweights, exponents):  # fmt: skip
     """Run a cell's backward steps from t = T - 1 to 0.
 
-    On entry `ds` is dL/ds_T; on exit dL/ds_0. `dy` (T, B, H) is what else flows into h after every step. `z` and `dz`
-    may be the same array: dL/dz then takes the tape's place. `panels` hold W_hh^T. A row whose length has passed
-    hands its gradient through and adds nothing to any parameter's.
+    On entry `ds` is dL/ds_T; on exit dL/ds_0. `dy` (O, T, B, H) is what else flows into the outputs after every step.
+    `z` and `dz` may be the same array: dL/dz then takes the tape's place. `panels` hold the transposed weights. A row
+    whose length has passed hands its gradient through and adds nothing to any parameter's.
 
     With `exponents` (T + 1, B) every row of `ds` is multiplied by a power of two whenever it has drifted far from 1,
     and dL/ds_t = dstates[:, t, b] * 2^exponents[t, b]. The scaling is exact: where the plain loop neither overflows nor
@@ -71,13 +120,16 @@ def backward(step, z, dz, panels, first, states, weights, flags, lengths, dy, ds
     """
     T, B, G, H = z.shape
     held = np.empty((B, ds.shape[0], H), ds.dtype) if lengths.size else np.empty((0, 0, 0), ds.dtype)
+    zoned = np.empty((kept.shape[0], B, H), ds.dtype)
+    scratch = np.empty(mask.shape, z.dtype)
     power = np.zeros(B, np.int64)
     in_place = z.ctypes.data == dz.ctypes.data
     for t in range(T - 1, -1, -1):
-        if dy.size and not exponents.size:
-            _add(dy[t].reshape(-1), ds[0].reshape(-1))
+        if not exponents.size:
+            for o in range(dy.shape[0]):
+                _add(dy[o, t].reshape(-1), ds[o].reshape(-1))
         for b in range(B if dy.size and exponents.size else 0):
-            _inflow(ds, dy[t, b], b, power)
+            _inflow(ds, dy, t, b, power)
         _record(t + 1, ds, dstates, exponents, power)
         if not in_place:
             _copy(z[t].reshape(-1), dz[t].reshape(-1))
@@ -86,15 +138,51 @@ def backward(step, z, dz, panels, first, states, weights, flags, lengths, dy, ds
                 for s in range(ds.shape[0]):
                     _copy(ds[s, b], held[b, s])
                     _clear(ds[s, b])
+        if zoned.size:
+            _split(t, ds, zoned, kept, share)
+        second(t, dz, states, weights, flags, ds, dweights)
+        _add_transposed(1, t, dz, plan, panels, ds, mask, scratch)
         step(t, dz, states, weights, flags, ds, dweights)
-        if panels.shape[0]:
-            add_product(dz[t].reshape((B, G * H)), first, panels, ds[0], 0, H)
+        _add_transposed(0, t, dz, plan, panels, ds, mask, scratch)
+        for s in range(zoned.shape[0]):
+            _add(zoned[s].reshape(-1), ds[s].reshape(-1))
         for b in range(lengths.size):
             if t >= lengths[b]:
                 for s in range(ds.shape[0]):
                     _copy(held[b, s], ds[s, b])
                 _clear(dz[t, b].reshape(-1))
     _record(0, ds, dstates, exponents, power)
+
+
+@inline
+def _add_transposed(stage, t, dz, plan, panels, ds, mask, scratch):
+    """ds[source] += dz_t W^T for the products of one stage."""
+    B, width, H = dz.shape[1], dz.shape[2] * dz.shape[3], dz.shape[3]
+    for m in range(plan.shape[0]):
+        if plan[m, 0] == stage:
+            source, first, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
+            masked = mask.size > 0 and stage == 0 and source == 0
+            if masked:
+                _clear(scratch.reshape(-1))
+            target = scratch if masked else ds[source]
+            add_packed_product(dz[t].reshape((B, width)), first, panels, at, count, target, 0, H)
+            if masked:
+                _multiply(scratch.reshape(-1), mask.reshape(-1), scratch.reshape(-1))
+                _add(scratch.reshape(-1), ds[source].reshape(-1))
+
+
+@kernel
+def _split(t, ds, zoned, kept, share):
+    """zoned = k ds, which the states before step t receive as it is; ds <- (1 - k) ds, which goes through the step."""
+    one = ds.dtype.type(1)
+    constant = ds.dtype.type(share)
+    for s in range(zoned.shape[0]):
+        for b in range(ds.shape[1]):
+            through, past = ds[s, b], zoned[s, b]
+            for j in range(through.size):
+                k = ds.dtype.type(kept[s, t, b, j]) if kept.shape[1] else constant
+                past[j] = k * through[j]
+                through[j] = (one - k) * through[j]
 
 
 # Rows are copied element by element: Numba turns a slice assignment into much longer code, which is slow to compile.
@@ -113,6 +201,12 @@ def _add(source, target):
 
 
 @inline
+def _multiply(source, factor, target):
+    for j in range(target.size):
+        target[j] = source[j] * factor[j]
+
+
+@inline
 def _clear(row):
     for j in range(row.size):
         row[j] = 0
@@ -127,16 +221,21 @@ def _any(row):
 
 
 @inline
-def _inflow(ds, dy, b, power):
-    """ds[0, b] += dy, at the row's scale."""
+def _inflow(ds, dy, t, b, power):
+    """ds[o, b] += dy[o, t, b], at the row's scale."""
     if power[b] < 0:  # what has flowed so far is small: bring it to scale 1, where it may vanish beside dy
-        if not _any(dy):
+        found = False
+        for o in range(dy.shape[0]):
+            found = found or _any(dy[o, t, b])
+        if not found:
             return
         _rescale(ds, b, power[b])
         power[b] = 0
-    factor, dh = _power_of_two(-power[b]), ds[0, b]
-    for j in range(dh.size):
-        dh[j] += dy[j] * factor
+    factor = _power_of_two(-power[b])
+    for o in range(dy.shape[0]):
+        inflow, dh = dy[o, t, b], ds[o, b]
+        for j in range(dh.size):
+            dh[j] += inflow[j] * factor
 
 
 @kernel

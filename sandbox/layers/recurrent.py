@@ -1,9 +1,10 @@
-"""Layers: shapes, allocation, validation and errors around a cell's kernels.
+"""A recurrent cell run over a sequence: shapes, allocation, validation and errors around the cell's kernels.
 
-A `Layer` owns one flat parameter vector with named views, and the workspace of its last forward pass. What flows:
+A `Layer` owns its parameters and the workspace of its last forward pass. What flows:
 
     forward   z = b, z += x W_ih (all T steps at once), then the time loop
-    backward  the time loop, then dW_hh = h_prev^T dz, dW_ih = x^T dz, dx = dz W_ih^T, db = sum dz, once each
+    backward  the time loop, then dW = source^T dz for every product, dW_ih = x^T dz, dx = dz W_ih^T, db = sum dz, once
+    each
 
 Arrays are time-major: x (T, B, D), states (T + 1, B, H).
 """
@@ -14,19 +15,18 @@ import os
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from numbers import Real
 from pathlib import Path
 
 import numpy as np
 
-from sandbox import cells, inits
+from sandbox import memory
 from sandbox.errors import UsageError, unknown
 from sandbox.jit import first_class
 from sandbox.kernels import gemm, scan
+from sandbox.layers.module import check_array, check_lengths, check_rate
+from sandbox.layers.weights import CellWeights, runs
 
 __all__ = ["Gradients", "Layer", "Trajectory"]
-
-DTYPES = ("float32", "float64")
 
 
 @dataclass(frozen=True)
@@ -44,17 +44,21 @@ class Trajectory:
     gates : dict of (T, B, H)
         Every tape column by name.
     lengths : (B,) int or None
+    outputs : int
+        How many states make the output.
     """
 
     x: np.ndarray
     states: dict[str, np.ndarray]
     gates: dict[str, np.ndarray]
     lengths: np.ndarray | None
+    outputs: int = 1
 
     @property
     def y(self):
-        """The output: h after every step, (T, B, H)."""
-        return self.states["h"][1:]
+        """The output after every step: h (T, B, H), or the cell's outputs side by side (T, B, O H)."""
+        found = [state[1:] for state in list(self.states.values())[: self.outputs]]
+        return found[0] if self.outputs == 1 else np.concatenate(found, axis=2)
 
     def last_states(self):
         """Every state by name after the last step, each row's own last step where lengths were given: (B, H)."""
@@ -88,7 +92,7 @@ class Gradients:
     exponents: np.ndarray | None
 
 
-class Layer:
+class Layer(CellWeights):
     """One recurrent cell run over a sequence.
 
     Parameters
@@ -97,15 +101,31 @@ class Layer:
         Name of a file in `sandbox/cells`, with options behind colons if wanted: `rnn:identity`, `lstm:forget_bias=2`.
     input_size, hidden_size : int
     rng : numpy.random.Generator
-        For the initial weights, which are drawn in float64 whatever the dtype: first W_ih, then W_hh, a gate at a time.
-        May be None where both inits are zeros.
+        For the initial weights, which are drawn in float64 whatever the dtype: first W_ih, then the recurrent
+        matrices, a gate at a time, then what the cell draws itself. None leaves zero what would be drawn; both inits
+        must be zeros.
     dtype : "float64" or "float32"
     init, gain : str, float
-        Every gate's block of W_hh: a name of `sandbox.inits`, times gain.
+        Every gate's block of the recurrent matrices: a name of `sandbox.inits`, times gain.
     input_init : str
         Every gate's block of W_ih. Biases start at 0 except where the cell says otherwise.
+    chrono : int, optional
+        T_max of the chrono initialisation (Tallec & Ollivier 2018, eq. 16): ln u with u ~ U[1, T_max - 1] is the bias
+        of gates that keep the past, -ln u of those that let the new in, so that memory times are spread up to T_max.
+    recurrent_dropout : float
+        Share of h's elements that recurrent products do not see, the same ones at every step of a sequence.
+    zoneout : float
+        Chance of every element of every state to stay as it was, drawn anew at every step.
+    noise : numpy.random.Generator, optional
+        For the masks of the two; needed if one of them is above 0.
     **options
         The cell's own, such as `activation` (rnn) and `forget_bias` (lstm).
+
+    Attributes
+    ----------
+    weights : dict of arrays
+        What the loop works with: the parameters, and what is derived from them (`W_hh` of an orthogonal cell).
+    output_size : int
 
     Raises
     ------
@@ -126,88 +146,64 @@ class Layer:
     """
 
     def __init__(self, cell, input_size, hidden_size, *, rng, dtype="float64", init="orthogonal", gain=1.0,
-                 input_init="glorot", **options):  # fmt: skip
-        self.cell, variant = cells.parse(cell)
-        self.options = self.cell.resolve(variant | options)
-        self.input_size = _size("input_size", input_size)
-        self.hidden_size = _size("hidden_size", hidden_size)
-        name = getattr(dtype, "__name__", str(dtype))
-        if name not in DTYPES:
-            raise unknown("dtype", name, DTYPES)
-        self.dtype = np.dtype(name)
-        self._allocate_parameters()
-        if not isinstance(rng, np.random.Generator) and not (rng is None and init == input_init == "zeros"):
-            hint = "stream('init', seed) makes one"
-            raise UsageError(f"rng must be a numpy.random.Generator, got {type(rng).__name__} ({hint})")
-        self._initialise(rng, init, _finite("gain", gain), input_init)
-        self._steps = (first_class(self.cell.step_forward, scan.STEP_FORWARD[self.dtype.name]),
-                       first_class(self.cell.step_backward, scan.STEP_BACKWARD[self.dtype.name]))  # fmt: skip
+                 input_init="glorot", chrono=None, recurrent_dropout=0.0, zoneout=0.0, noise=None,
+                 **options):  # fmt: skip
+        super().__init__(cell, input_size, hidden_size, rng=rng, dtype=dtype, init=init, gain=gain,
+                         input_init=input_init, chrono=chrono, **options)  # fmt: skip
+        self._set_noise(recurrent_dropout, zoneout, noise)
+        self._steps = [[first_class(step, signatures[self.dtype.name]) for step in _pair(steps, nothing)]
+                       for steps, signatures, nothing in (
+                           (self.cell.step_forward, scan.STEP_FORWARD, scan.no_step_forward),
+                           (self.cell.step_backward, scan.STEP_BACKWARD, scan.no_step_backward))]  # fmt: skip
         self._flags = np.array(self.cell.flags(self.options), np.int64)
-        self._input_runs = _runs(self.cell.gates, self.cell.tape)
-        self._workspace = None
+        self._buffers = np.empty(0, self.dtype), np.empty(0, self.dtype)
         self.last = None
 
     def __repr__(self):
         return (f"Layer({self.cell.name!r}, input_size={self.input_size}, hidden_size={self.hidden_size}, "
                 f"dtype={self.dtype.name!r}, options={self.options})")  # fmt: skip
 
-    # Parameters --------------------------------------------------------------------------------------------------
-
-    def _allocate_parameters(self):
-        shapes = self.cell.shapes(self.input_size, self.hidden_size)
-        count = sum(math.prod(shape) for shape in shapes.values())
-        try:
-            self.vector, self.gradient = np.zeros(count, self.dtype), np.zeros(count, self.dtype)
-        except (MemoryError, ValueError):  # beyond what can be addressed NumPy speaks of a value
-            sizes = f"input_size={self.input_size} and hidden_size={self.hidden_size}"
-            raise UsageError(f"parameters must fit into memory, got {count:.3g} of them ({sizes})") from None
-        self.parameters, self._gradients, at = {}, {}, 0
-        for name, shape in shapes.items():
-            size = math.prod(shape)
-            self.parameters[name] = self.vector[at : at + size].reshape(shape)
-            self._gradients[name] = self.gradient[at : at + size].reshape(shape)
-            at += size
-
-    def _initialise(self, rng, init, gain, input_init):
-        D, H = self.input_size, self.hidden_size
-        for gate in self.cell.gates:
-            self.block("W_ih", gate)[:] = inits.initialise(input_init, rng, D, H)
-        for gate in self.cell.gates if self.cell.recurrent else ():
-            self.block("W_hh", gate)[:] = inits.initialise(init, rng, H, H, gain)
-        for column, option in self.cell.initial_bias.items():
-            for name, columns in self.cell.biases.items():
-                if column in columns:
-                    at = columns.index(column) * H
-                    self.parameters[name][at : at + H] = self.options[option]
-
-    def block(self, name, gate):
-        """View of one gate's columns of a weight matrix: (D, H) of W_ih, (H, H) of W_hh."""
-        at = self.cell.gates.index(gate) * self.hidden_size
-        return self.parameters[name][..., at : at + self.hidden_size]
-
-    def _bias_row(self):
-        """All biases in the order of the tape: (G * H,)."""
-        H, row = self.hidden_size, np.zeros(len(self.cell.tape) * self.hidden_size, self.dtype)
-        for name, columns in self.cell.biases.items():
-            for source, target, count in _runs(columns, self.cell.tape):
-                row[target * H : (target + count) * H] = self.parameters[name][source * H : (source + count) * H]
-        return row
-
-    def _weights(self):
-        """Per-unit parameters as rows: (P, H)."""
-        rows = [self.parameters[name] for name in self.cell.per_unit]
-        return np.stack(rows) if rows else np.empty((0, self.hidden_size), self.dtype)
+    # Copies ------------------------------------------------------------------------------------------------------
 
     def astype(self, dtype):
-        """A layer with the same parameters, rounded to another dtype."""
+        """A layer with the same parameters, rounded to another dtype, and without noise."""
         twin = Layer(self.cell.name, self.input_size, self.hidden_size, rng=None, dtype=dtype, init="zeros",
                      input_init="zeros", **self.options)  # fmt: skip
         twin.vector[:] = self.vector
         return twin
 
+    # Noise -------------------------------------------------------------------------------------------------------
+
+    def _set_noise(self, recurrent_dropout, zoneout, noise):
+        cell, states = self.cell, self.cell.states
+        self.recurrent_dropout = check_rate("recurrent_dropout", recurrent_dropout)
+        self.zoneout = check_rate("zoneout", zoneout)
+        if self.recurrent_dropout and not any(p.source == states[0] and p.stage == 0 for p in cell.products):
+            raise UsageError(f"recurrent_dropout must be 0 for cell {cell.name}, which has no recurrent product of h, "
+                             f"got {recurrent_dropout}")  # fmt: skip
+        if self.zoneout and any(p.source in states and p.stage == 1 for p in cell.products):
+            raise UsageError(f"zoneout must be 0 for cell {cell.name}, whose states meet in one step, got {zoneout}")
+        if (self.recurrent_dropout or self.zoneout) and not isinstance(noise, np.random.Generator):
+            raise UsageError(f"noise must be a numpy.random.Generator, got {type(noise).__name__} "
+                             "(stream('dropout', seed) makes one)")  # fmt: skip
+        self.noise, self._mask, self._kept = noise, None, None
+
+    def _draw_noise(self, T, B, training, resume):
+        """Masks of this pass; of sequences which are resumed the same elements of h stay hidden."""
+        H, S = self.hidden_size, len(self.cell.states)
+        if not (training and self.recurrent_dropout):
+            self._mask = self._empty(2)
+        elif not (resume and self._mask is not None and self._mask.shape == (B, H)):
+            keep = self.noise.random((B, H)) >= self.recurrent_dropout
+            self._mask = (keep / (1 - self.recurrent_dropout)).astype(self.dtype)
+        self._kept = np.empty((S if self.zoneout else 0, 0, B, H), np.uint8)
+        if training and self.zoneout:
+            drawn = self.noise.random((T, S, B, H)) < self.zoneout
+            self._kept = np.ascontiguousarray(drawn.swapaxes(0, 1), np.uint8)
+
     # Forward and backward ----------------------------------------------------------------------------------------
 
-    def forward(self, x, states=None, lengths=None):
+    def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run the layer over a batch of sequences.
 
         Parameters
@@ -217,6 +213,10 @@ class Layer:
             Start states by name; zeros for those left out.
         lengths : (B,) whole numbers from 0 to T, optional
             Steps after a row's length leave its states as they are; what x holds there must be finite.
+        training : bool
+            Draw masks for recurrent dropout and zoneout; otherwise the first does nothing, the second its mean.
+        resume : bool
+            These are further steps of the last pass's sequences: recurrent dropout keeps its mask.
 
         Returns
         -------
@@ -229,36 +229,40 @@ class Layer:
         """
         x = self._check_input(x)
         T, B, _ = x.shape
-        lengths = _check_lengths(lengths, T, B)
+        lengths = check_lengths(lengths, T, B)
         cell, H, G = self.cell, self.hidden_size, len(self.cell.tape)
         start = self._stacked("states", states, B)  # a copy: they may be views of the workspace about to be overwritten
         self.last = None  # until this pass is complete there is none to differentiate
         z, trail = self._work_arrays(T, B)
         if np.may_share_memory(x, trail):  # this layer's own output as its next input
             x = x.copy()
+        self._draw_noise(T, B, training, resume)
+        self.refresh()
         trail[:, 0] = start
         z.reshape(T * B, G * H)[:] = self._bias_row()
         for source, target, count in self._input_runs:
-            panels = gemm.pack(self.parameters["W_ih"], source * H, count * H)
+            panels = gemm.pack(self.weights["W_ih"], source * H, count * H)
             gemm.add_product(x.reshape(T * B, -1), 0, panels, z.reshape(T * B, G * H), target * H, count * H)
-        scan.forward(self._steps[0], z, self._recurrent_panels(transpose=False), (G - len(cell.recurrent)) * H, trail,
-                     self._weights(), self._flags, np.zeros(0, np.int64) if lengths is None else lengths)  # fmt: skip
+        scan.forward(*self._steps[0], z, self._plans[0], self._pack(False), trail, self._rows(), self._flags,
+                     np.zeros(0, np.int64) if lengths is None else lengths, self._mask, self._kept,
+                     self.zoneout)  # fmt: skip
         self.last = Trajectory(
             x=x,
-            states=dict(zip(cell.states, trail, strict=True)),
+            states=dict(zip(cell.states, trail, strict=False)),
             gates={name: z[:, :, g] for g, name in enumerate(cell.tape)},
             lengths=lengths,
+            outputs=cell.outputs,
         )
         return self.last
 
     def backward(self, dy=None, dstates=None, *, parameters=True, inputs=True, keep_tape=False, every_state=False,
-                 log_scale=False):  # fmt: skip
+                 log_scale=False, accumulate=False):  # fmt: skip
         """Differentiate a scalar L through the last forward pass.
 
         Parameters
         ----------
-        dy : (T, B, H), optional
-            dL/dy: what flows into h after every step.
+        dy : (T, B, O H), optional
+            dL/dy: what flows into the output after every step.
         dstates : dict of (B, H), optional
             dL/ds_T by state name.
         parameters, inputs : bool
@@ -270,6 +274,9 @@ class Layer:
         log_scale : bool
             Carry the magnitude of every row apart, as a power of two (exact), so that a gradient of 1e-3000 is told
             from zero. Parameter and input gradients are not computed then.
+        accumulate : bool
+            Add to the parameters' gradients of the last call. Segments of a sequence, taken from the last to the first,
+            give the bits of the sequence taken as one.
 
         Returns
         -------
@@ -283,101 +290,107 @@ class Layer:
         if self.last is None:
             raise UsageError("backward must follow a forward pass whose gates are in place, got none "
                              "(use keep_tape=True to differentiate one pass several times)")  # fmt: skip
-        run, (z, trail) = self.last, self._workspace[1]
+        run, S = self.last, len(self.cell.states)
+        z, trail = self._work_arrays(*run.x.shape[:2])
         T, B, G, H = z.shape
-        empty, ds = self._empty, self._stacked("dstates", dstates, B)
-        dy = empty(3) if dy is None else self._check("dy", dy, (T, B, H))
-        every = np.empty((len(ds), T + 1, B, H), self.dtype) if every_state else empty(4)
+        ds, dy = self._stacked("dstates", dstates, B), self._inflow(dy, T, B)
+        every = np.empty((len(ds), T + 1, B, H), self.dtype) if every_state else self._empty(4)
         exponents = np.zeros((T + 1, B) if log_scale else (0, 0), np.int64)
         dz = np.empty_like(z) if keep_tape else z
-        weights = self._weights()
-        dweights = np.zeros(weights.shape)
         if not keep_tape:
             self.last = None  # before the tape is touched: an interrupt must not leave a spoilt one that looks whole
+        if not accumulate:
+            self._sums[:], self._row_sums[:] = 0, 0
         lengths = np.zeros(0, np.int64) if run.lengths is None else run.lengths
-        scan.backward(self._steps[1], z, dz, self._recurrent_panels(transpose=True), (G - len(self.cell.recurrent)) * H,
-                      trail, weights, self._flags, lengths, dy, ds, every, dweights, exponents)  # fmt: skip
+        scan.backward(*self._steps[1], z, dz, self._plans[1], self._pack(True), trail, self._rows(), self._flags,
+                      lengths, self._mask, self._kept, self.zoneout, dy, ds, every, self._row_sums,
+                      exponents)  # fmt: skip
         if parameters and not log_scale:
-            self._parameter_gradients(run, trail, dz, dweights)
+            self._parameter_gradients(run, trail, dz, accumulate)
         return Gradients(
             x=self._input_gradient(dz) if inputs and not log_scale else None,
-            parameters=self._gradients if parameters and not log_scale else None,
-            start=dict(zip(self.cell.states, ds, strict=True)),
-            states=dict(zip(self.cell.states, every, strict=True)) if every_state else None,
+            parameters=self.gradients if parameters and not log_scale else None,
+            start=dict(zip(self.cell.states, ds[:S], strict=True)),
+            states=dict(zip(self.cell.states, every[:S], strict=True)) if every_state else None,
             z=dz,
             exponents=exponents if log_scale else None,
         )
 
-    def _parameter_gradients(self, run, trail, dz, dweights):
+    def _parameter_gradients(self, run, trail, dz, accumulate):
         T, B, G, H = dz.shape
-        flat, h_prev = dz.reshape(T * B, G * H), trail[0, :-1].reshape(T * B, H)
-        self.gradient[:] = 0
+        flat, gradients = dz.reshape(T * B, G * H), self.weight_gradients
+        if not accumulate:
+            for gradient in gradients.values():
+                gradient[:] = 0
         for source, target, count in self._input_runs:
-            gemm.add_transposed_product(run.x.reshape(T * B, -1), flat, target * H, count * H, self._gradients["W_ih"],
+            x = run.x.reshape(T * B, -1)
+            gemm.add_transposed_product(x, flat, target * H, count * H, gradients["W_ih"], source * H)
+        states = self.cell.states + self.cell.auxiliary
+        for product, source, target, count in self.product_runs:
+            rows = trail[states.index(product.source), product.stage : T + product.stage]
+            if self._mask.size and product.stage == 0 and product.source == states[0]:
+                rows = rows * self._mask
+            gemm.add_transposed_product(rows.reshape(T * B, H), flat, target * H, count * H, gradients[product.weight],
                                         source * H)  # fmt: skip
-        if self.cell.recurrent:
-            count = len(self.cell.recurrent)
-            gemm.add_transposed_product(h_prev, flat, (G - count) * H, count * H, self._gradients["W_hh"], 0)
-        sums = np.zeros(G * H)
-        scan.add_column_sums(flat, sums)
+        scan.add_column_sums(flat, self._sums)
         for name, columns in self.cell.biases.items():
-            for source, target, count in _runs(columns, self.cell.tape):
-                self._gradients[name][source * H : (source + count) * H] = sums[target * H : (target + count) * H]
-        for name, row in zip(self.cell.per_unit, dweights, strict=True):
-            self._gradients[name][:] = row
+            for source, target, count in runs(columns, self.cell.tape):
+                gradients[name][source * H : (source + count) * H] = self._sums[target * H : (target + count) * H]
+        for name, row in zip(self.cell.per_unit, self._row_sums, strict=False):
+            gradients[name][:] = row
+        if self.cell.derived is not None:
+            found = self.cell.derived.pull_back(self.parameters, self.weights, gradients, self.options)
+            for name, value in found.items():
+                self.gradients[name][:] = value
 
     def _input_gradient(self, dz):
         T, B, G, H = dz.shape
         dx = np.zeros((T, B, self.input_size), self.dtype)
         for source, target, count in self._input_runs:
-            panels = gemm.pack(self.parameters["W_ih"], source * H, count * H, transpose=True)
+            panels = gemm.pack(self.weights["W_ih"], source * H, count * H, transpose=True)
             flat = dx.reshape(T * B, -1)
             gemm.add_product(dz.reshape(T * B, G * H), target * H, panels, flat, 0, self.input_size)
         return dx
 
-    def _recurrent_panels(self, *, transpose):
-        if not self.cell.recurrent:
-            return self._empty(3)
-        return gemm.pack(self.parameters["W_hh"], transpose=transpose)
+    def _inflow(self, dy, T, B):
+        """dy by output, (O, T, B, H); no outputs at all if there is none."""
+        if dy is None:
+            return self._empty(4)
+        O, H = self.cell.outputs, self.hidden_size
+        dy = check_array("dy", dy, self.dtype, (T, B, O * H)).reshape(T, B, O, H)
+        return np.ascontiguousarray(dy.transpose(2, 0, 1, 3))
 
     def _empty(self, dimensions):
         return np.empty((0,) * dimensions, self.dtype)
 
     def _work_arrays(self, T, B):
-        """The tape (T, B, G, H) and the states (S, T + 1, B, H), kept for the next pass of the same size."""
-        if self._workspace is None or self._workspace[0] != (T, B):
-            H, G, S = self.hidden_size, len(self.cell.tape), len(self.cell.states)
-            z, trail = np.empty((T, B, G, H), self.dtype), np.empty((S, T + 1, B, H), self.dtype)
-            self._workspace = ((T, B), (z, trail))
-        return self._workspace[1]
+        """The tape (T, B, G, H) and the states (S, T + 1, B, H), views of memory kept for the next pass."""
+        H, G, S = self.hidden_size, len(self.cell.tape), len(self.cell.states) + len(self.cell.auxiliary)
+        shapes = (T, B, G, H), (S, T + 1, B, H)
+        sizes = [math.prod(shape) for shape in shapes]
+        if any(buffer.size < size for buffer, size in zip(self._buffers, sizes, strict=True)):
+            self._buffers = ()
+            what = f"states and gates of seq_len={T}, batch={B}, hidden={H} in {self.dtype.name}"
+            memory.require(sum(sizes) * self.dtype.itemsize, what, "use checkpoint_every or a smaller batch")
+            self._buffers = tuple(np.empty(size, self.dtype) for size in sizes)
+        return [buffer[:size].reshape(shape) for buffer, size, shape in zip(self._buffers, sizes, shapes, strict=True)]
 
     def _stacked(self, name, states, B):
-        """Arrays by state name as one (S, B, H) array; zeros for those left out."""
-        stacked = np.zeros((len(self.cell.states), B, self.hidden_size), self.dtype)
+        """Arrays by state name as one (S, B, H) array; zeros for those left out, and for auxiliary ones."""
+        cell, H = self.cell, self.hidden_size
+        stacked = np.zeros((len(cell.states) + len(cell.auxiliary), B, H), self.dtype)
         for state, value in _by_name(name, states).items():
-            s = self._state_index(state)
-            stacked[s] = self._check(f"{name}[{state!r}]", value, stacked.shape[1:])
+            if state not in cell.states:
+                raise unknown(f"state of cell {cell.name}", state, cell.states)
+            stacked[cell.states.index(state)] = check_array(f"{name}[{state!r}]", value, self.dtype, (B, H))
         return stacked
-
-    # Checks ------------------------------------------------------------------------------------------------------
-
-    def _state_index(self, name):
-        if name not in self.cell.states:
-            raise unknown(f"state of cell {self.cell.name}", name, self.cell.states)
-        return self.cell.states.index(name)
-
-    def _check(self, name, value, shape):
-        value = np.asarray(value)
-        if value.dtype != self.dtype or value.shape != shape:
-            raise UsageError(f"{name} must be {self.dtype} of shape {shape}, got {value.dtype} of shape {value.shape}")
-        return np.ascontiguousarray(value)
 
     def _check_input(self, x):
         x = np.asarray(x)
         if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape[:2]:
             raise UsageError(f"x must have shape (T, B, {self.input_size}) because input_size={self.input_size}, "
                              f"got {x.shape}")  # fmt: skip
-        return self._check("x", x, x.shape)
+        return check_array("x", x, self.dtype, x.shape)
 
     # Files -------------------------------------------------------------------------------------------------------
 
@@ -420,32 +433,15 @@ class Layer:
         if arrays.keys() != layer.parameters.keys():
             raise UsageError(f"layer file must hold {', '.join(layer.parameters)}, got {', '.join(arrays)} in {path}")
         for name, value in arrays.items():
-            layer.parameters[name][:] = layer._check(f"{name} in {path}", value, layer.parameters[name].shape)
+            layer.parameters[name][:] = check_array(
+                f"{name} in {path}", value, layer.dtype, layer.parameters[name].shape
+            )
         return layer
 
 
-def _runs(names, tape):
-    """Where neighbouring blocks stay neighbours: (first block, first tape column, number of blocks) per run."""
-    runs = []
-    for source, name in enumerate(names):
-        target = tape.index(name)
-        if runs and runs[-1][1] + runs[-1][2] == target:
-            runs[-1][2] += 1
-        else:
-            runs.append([source, target, 1])
-    return [tuple(run) for run in runs]
-
-
-def _size(name, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
-        raise UsageError(f"{name} must be a whole number from 1, got {value}")
-    return int(value)
-
-
-def _finite(name, value):
-    if isinstance(value, bool) or not isinstance(value, Real) or not math.isfinite(value):
-        raise UsageError(f"{name} must be a finite number, got {value}")
-    return float(value)
+def _pair(steps, nothing):
+    """The step functions of both stages."""
+    return (steps, nothing) if callable(steps) else steps
 
 
 def _by_name(name, states):
@@ -453,12 +449,3 @@ def _by_name(name, states):
     if states is not None and not isinstance(states, Mapping):
         raise UsageError(f"{name} must be a dictionary of arrays by state, got {type(states).__name__}")
     return states or {}
-
-
-def _check_lengths(lengths, T, B):
-    if lengths is None:
-        return None
-    lengths = np.asarray(lengths)
-    if lengths.shape != (B,) or lengths.dtype.kind not in "iu" or (lengths < 0).any() or (lengths > T).any():
-        raise UsageError(f"lengths must be {B} whole numbers from 0 to T={T}, got {lengths.tolist()}")
-    return np.ascontiguousarray(lengths, np.int64)

@@ -1,0 +1,115 @@
+"""What every part of a model has: its parameters as one flat vector with named views, and the gradient beside it."""
+
+import math
+from numbers import Real
+
+import numpy as np
+
+from sandbox.errors import UsageError, unknown
+
+__all__ = ["DTYPES", "Module", "check_array", "check_lengths", "check_rate", "check_size"]
+
+DTYPES = ("float32", "float64")
+
+
+class Module:
+    """Something with parameters.
+
+    Attributes
+    ----------
+    vector, gradient : (N,)
+        All parameters, and dL/dparameters, in one dtype.
+    parameters, gradients : dict of arrays
+        Views into the two by name.
+    dtype : numpy.dtype
+    """
+
+    def allocate(self, shapes, dtype, hint=""):
+        """Make vector and gradient for parameters of these shapes by name, all zero."""
+        self.dtype = check_dtype(dtype)
+        self._shapes = dict(shapes)
+        count = sum(math.prod(shape) for shape in shapes.values())
+        try:
+            vector, gradient = np.zeros(count, self.dtype), np.zeros(count, self.dtype)
+        except (MemoryError, ValueError):  # beyond what can be addressed NumPy speaks of a value
+            raise UsageError(f"parameters must fit into memory, got {count:.3g} of them{hint}") from None
+        self._point_to(vector, gradient)
+
+    def adopt(self, parts):
+        """Join the parameters of modules by name into one vector; theirs become views of it, named `part.parameter`."""
+        shapes = {f"{part}.{name}": value.shape for part, module in parts.items()
+                  for name, value in module.parameters.items()}  # fmt: skip
+        self.allocate(shapes, next(iter(parts.values())).dtype)
+        self._parts, at = parts, 0
+        for module in parts.values():
+            end = at + module.vector.size
+            module.bind(self.vector[at:end], self.gradient[at:end])
+            at = end
+
+    def bind(self, vector, gradient):
+        """Keep parameters and gradient in these arrays from now on, with the values they have."""
+        vector[:], gradient[:] = self.vector, self.gradient
+        self._point_to(vector, gradient)
+        at = 0
+        for module in getattr(self, "_parts", {}).values():
+            end = at + module.vector.size
+            module.bind(vector[at:end], gradient[at:end])
+            at = end
+
+    def _point_to(self, vector, gradient):
+        self.vector, self.gradient = vector, gradient
+        self.parameters, self.gradients, at = {}, {}, 0
+        for name, shape in self._shapes.items():
+            end = at + math.prod(shape)
+            self.parameters[name] = vector[at:end].reshape(shape)
+            self.gradients[name] = gradient[at:end].reshape(shape)
+            at = end
+
+    @property
+    def blocks(self):
+        """Where each parameter is in the vector: name to (start, stop)."""
+        found, at = {}, 0
+        for name, shape in self._shapes.items():
+            found[name] = (at, at + math.prod(shape))
+            at += math.prod(shape)
+        return found
+
+
+def check_dtype(dtype):
+    """The dtype, if it is one that kernels know."""
+    name = getattr(dtype, "__name__", str(dtype))
+    if name not in DTYPES:
+        raise unknown("dtype", name, DTYPES)
+    return np.dtype(name)
+
+
+def check_size(name, value):
+    """The value, if it is a whole number from 1."""
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
+        raise UsageError(f"{name} must be a whole number from 1, got {value}")
+    return int(value)
+
+
+def check_rate(name, value):
+    """The value, if it is a number in [0, 1)."""
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < 1:
+        raise UsageError(f"{name} must be a number from 0 to below 1, got {value}")
+    return float(value)
+
+
+def check_array(name, value, dtype, shape):
+    """The value as a contiguous array, if it has this dtype and shape."""
+    value = np.asarray(value)
+    if value.dtype != dtype or value.shape != shape:
+        raise UsageError(f"{name} must be {dtype} of shape {shape}, got {value.dtype} of shape {value.shape}")
+    return np.ascontiguousarray(value)
+
+
+def check_lengths(lengths, T, B):
+    """The lengths as int64, if they are B whole numbers from 0 to T."""
+    if lengths is None:
+        return None
+    lengths = np.asarray(lengths)
+    if lengths.shape != (B,) or lengths.dtype.kind not in "iu" or (lengths < 0).any() or (lengths > T).any():
+        raise UsageError(f"lengths must be {B} whole numbers from 0 to T={T}, got {lengths.tolist()}")
+    return np.ascontiguousarray(lengths, np.int64)

@@ -1,0 +1,40 @@
+"""How much memory is free, so that a run which does not fit is refused in one line instead of being killed."""
+
+import os
+
+from sandbox.errors import UsageError
+
+__all__ = ["free", "require"]
+
+
+def free() -> int | None:
+    """Bytes that can be had without swapping; None where the system does not say."""
+    try:
+        with open("/proc/meminfo") as file:
+            found = {line.split(":")[0]: int(line.split()[1]) for line in file if line.endswith(" kB\n")}
+        return found["MemAvailable"] * 1024
+    except (OSError, ValueError, KeyError, IndexError):
+        pass
+    try:
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    except (AttributeError, OSError, ValueError):
+        return None
+
+
+def require(size: int, what: str, hint: str) -> None:
+    """Refuse what needs more memory than is free.
+
+    Raises
+    ------
+    UsageError
+        Says how much is needed and how much there is.
+    """
+    available = free()
+    if available is not None and size > available:
+        raise UsageError(f"{what} must fit into memory, got {show(size)} needed and {show(available)} free ({hint})")
+
+
+def show(size: int) -> str:
+    """A number of bytes in the unit people read."""
+    unit = min((len(str(size)) - 1) // 3, 4)
+    return f"{size / 1000**unit:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
