@@ -60,6 +60,11 @@ class Trajectory:
         found = [state[1:] for state in list(self.states.values())[: self.outputs]]
         return found[0] if self.outputs == 1 else np.concatenate(found, axis=2)
 
+    def last(self):
+        """The output after the last step, each row's own last step where lengths were given: (B, O H)."""
+        found = [state[-1] for state in list(self.states.values())[: self.outputs]]
+        return found[0] if self.outputs == 1 else np.concatenate(found, axis=1)
+
     def last_states(self):
         """Every state by name after the last step, each row's own last step where lengths were given: (B, H)."""
         return {name: state[-1] for name, state in self.states.items()}
@@ -255,7 +260,7 @@ class Layer(CellWeights):
         )
         return self.last
 
-    def backward(self, dy=None, dstates=None, *, parameters=True, inputs=True, keep_tape=False, every_state=False,
+    def backward(self, dy=None, dstates=None, *, dlast=None, parameters=True, inputs=True, keep_tape=False, every_state=False,
                  log_scale=False, accumulate=False):  # fmt: skip
         """Differentiate a scalar L through the last forward pass.
 
@@ -265,6 +270,8 @@ class Layer(CellWeights):
             dL/dy: what flows into the output after every step.
         dstates : dict of (B, H), optional
             dL/ds_T by state name.
+        dlast : (B, O H), optional
+            dL/dy_T on top of that.
         parameters, inputs : bool
             Whether to compute the parameters' gradients and dL/dx.
         keep_tape : bool
@@ -294,6 +301,10 @@ class Layer(CellWeights):
         z, trail = self._work_arrays(*run.x.shape[:2])
         T, B, G, H = z.shape
         ds, dy = self._stacked("dstates", dstates, B), self._inflow(dy, T, B)
+        if dlast is not None:
+            dlast = check_array("dlast", dlast, self.dtype, (B, self.output_size))
+            for s in range(self.cell.outputs):
+                ds[s] += dlast[:, s * H : (s + 1) * H]
         every = np.empty((len(ds), T + 1, B, H), self.dtype) if every_state else self._empty(4)
         exponents = np.zeros((T + 1, B) if log_scale else (0, 0), np.int64)
         dz = np.empty_like(z) if keep_tape else z

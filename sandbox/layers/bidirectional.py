@@ -1,0 +1,111 @@
+"""Two layers over the same sequence, one from its first step to its last, one from its last to its first."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sandbox.errors import UsageError, unknown
+from sandbox.kernels import rows
+from sandbox.layers.module import Module, check_array, check_lengths
+from sandbox.layers.recurrent import Layer
+
+__all__ = ["MERGES", "Bidirectional", "BothWays"]
+
+MERGES = ("concat", "sum")
+
+
+@dataclass(frozen=True)
+class BothWays:
+    """What a forward pass leaves behind.
+
+    Attributes
+    ----------
+    y : (T, B, O)
+        Both outputs at every step, side by side or added: that of step t has seen x_1..x_t and x_t..x_T.
+    forth, back : Trajectory
+        Of the two layers; `back` in its own order, from each row's last step to its first.
+    """
+
+    y: np.ndarray
+    forth: object
+    back: object
+    merge: str
+
+    def last(self):
+        """The last outputs of both layers, each of which has seen the whole sequence: (B, O).
+
+        Not y[-1], in which the layer that runs backwards has seen a single step.
+        """
+        return _merged(self.forth.last(), self.back.last(), self.merge)
+
+
+@dataclass(frozen=True)
+class InputGradient:
+    """dL/dx (T, B, D), and nothing about a start that cannot be set."""
+
+    x: np.ndarray | None
+    start: None = None
+
+
+class Bidirectional(Module):
+    """A layer and a second one of the same kind which runs from the end of each row to its start.
+
+    (Schuster & Paliwal 1997.) Each row is reversed within its own length.
+
+    Parameters
+    ----------
+    cell, input_size, hidden_size, **arguments
+        As for `Layer`; the first layer takes its draws first.
+    merge : {"concat", "sum"}
+        Outputs side by side, or added.
+    """
+
+    def __init__(self, cell, input_size, hidden_size, *, merge="concat", **arguments):
+        if merge not in MERGES:
+            raise unknown("merge", merge, MERGES)
+        self.merge, self.input_size = merge, input_size
+        self.forth = Layer(cell, input_size, hidden_size, **arguments)
+        self.back = Layer(cell, input_size, hidden_size, **arguments)
+        self.output_size = self.forth.output_size * (2 if merge == "concat" else 1)
+        self.adopt({"forth": self.forth, "back": self.back})
+        self._lengths = None
+
+    def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
+        """Run both layers over x (T, B, D); states cannot be carried, because one of them starts at the end."""
+        if states is not None or resume:
+            raise UsageError("states must be None for a bidirectional layer, whose second half starts at the end")
+        T, B = np.shape(x)[:2]
+        lengths = check_lengths(lengths, T, B)
+        self._lengths = np.full(B, T) if lengths is None else lengths
+        forth = self.forth.forward(x, None, lengths, training=training)
+        back = self.back.forward(self._reversed(forth.x), None, lengths, training=training)
+        return BothWays(_merged(forth.y, self._reversed(back.y), self.merge), forth, back, self.merge)
+
+    def backward(self, dy=None, dstates=None, *, dlast=None, inputs=True, accumulate=False):
+        """dL/dx of dL/dy (T, B, O) and dL/dlast (B, O), as an object with `x`; fills `gradients`."""
+        if dstates:
+            raise UsageError("dstates must be None for a bidirectional layer, which carries none")
+        dys, dlasts = self._parted("dy", dy), self._parted("dlast", dlast)
+        arguments = {"inputs": inputs, "accumulate": accumulate}
+        forth = self.forth.backward(dys[0], dlast=dlasts[0], **arguments)
+        back = self.back.backward(None if dy is None else self._reversed(dys[1]), dlast=dlasts[1], **arguments)
+        dx = forth.x + self._reversed(back.x) if inputs else None
+        return InputGradient(dx)
+
+    def _parted(self, name, value):
+        if value is None:
+            return None, None
+        value = check_array(name, value, self.dtype, (*np.shape(value)[:-1], self.output_size))
+        if self.merge == "sum":
+            return value, value
+        size = self.forth.output_size
+        return np.ascontiguousarray(value[..., :size]), np.ascontiguousarray(value[..., size:])
+
+    def _reversed(self, x):
+        out = np.empty_like(x)
+        rows.reverse(x, self._lengths, out)
+        return out
+
+
+def _merged(one, other, merge):
+    return one + other if merge == "sum" else np.concatenate([one, other], axis=-1)

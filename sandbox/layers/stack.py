@@ -1,0 +1,169 @@
+"""Recurrent layers on top of each other, of one kind or mixed, in one direction or both."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from sandbox.errors import UsageError, unknown
+from sandbox.layers.bidirectional import Bidirectional
+from sandbox.layers.module import Module, check_rate, check_size
+from sandbox.layers.recurrent import Layer
+
+__all__ = ["DIRECTIONS", "Stack", "StackRun"]
+
+DIRECTIONS = ("forward", "both")
+
+
+@dataclass(frozen=True)
+class StackRun:
+    """What a forward pass leaves behind.
+
+    Attributes
+    ----------
+    y : (T, B, O)
+        The output after every step.
+    runs : list
+        What every layer left behind.
+    """
+
+    y: np.ndarray
+    runs: list
+    residual: bool
+
+    def last(self):
+        """The output after each row's last step, (B, O); in a residual stack that is the sum of all layers' own."""
+        found = self.runs[-1].last()
+        for run in self.runs[:-1] if self.residual else ():
+            found = found + run.last()
+        return found
+
+    def states(self):
+        """Every layer's states after the last step, to be carried into the next segment."""
+        return [{name: value.copy() for name, value in run.last_states().items()} for run in self.runs]
+
+
+class Stack(Module):
+    """Layers l = 1..L, each over the outputs of the one below.
+
+        y_l = f_l(drop(y_{l-1}))                      y_0 = x
+        y_l = y_{l-1} + f_l(drop(y_{l-1})), l > 1     residual
+
+    Parameters
+    ----------
+    cell : str, or a sequence of them
+        One for all layers, or one for each.
+    input_size, hidden_size : int
+    num_layers : int
+        Ignored where `cell` is a sequence.
+    rng, noise : numpy.random.Generator
+        For initial weights, the lowest layer first; for dropout masks, each place that draws some with a stream of its own.
+    direction : {"forward", "both"}
+    merge : {"concat", "sum"}
+        How the two directions' outputs are joined.
+    residual : bool
+    dropout : float
+        Share of the elements that each layer above the first does not see of the layer below, drawn anew at every step; the
+        others are scaled by 1 / (1 - dropout). With one layer it would do nothing, and is an error.
+    recurrent_dropout, zoneout, init, gain, input_init, chrono, dtype
+        As for `Layer`.
+
+    Examples
+    --------
+    >>> from sandbox.streams import stream
+    >>> stack = Stack(["lstm", "gru"], 3, 8, rng=stream("init", 0), residual=True)
+    >>> stack.forward(np.ones((20, 4, 3))).y.shape, stack.layers[1].cell.name
+    ((20, 4, 8), 'gru')
+    """
+
+    def __init__(self, cell, input_size, hidden_size, *, rng, num_layers=1, noise=None, dtype="float64",
+                 direction="forward", merge="concat", residual=False, dropout=0.0, recurrent_dropout=0.0, zoneout=0.0,
+                 init="orthogonal", gain=1.0, input_init="glorot", chrono=None):  # fmt: skip
+        if direction not in DIRECTIONS:
+            raise unknown("direction", direction, DIRECTIONS)
+        several = isinstance(cell, Sequence) and not isinstance(cell, str)
+        cells = list(cell) if several else [cell] * check_size("layers", num_layers)
+        check_size("layers", len(cells))
+        self.dropout, self.residual = check_rate("dropout", dropout), bool(residual)
+        if self.dropout and len(cells) == 1:
+            raise UsageError(f"dropout must be 0 with one layer, because it acts between layers, got {dropout} "
+                             "(recurrent_dropout acts within a layer)")  # fmt: skip
+        sites = self._sites(noise, 2 * len(cells), dropout)
+        make = Layer if direction == "forward" else Bidirectional
+        extra = {} if direction == "forward" else {"merge": merge}
+        self.layers, width = [], check_size("input_size", input_size)
+        for number, name in enumerate(cells):
+            layer = make(name, width, hidden_size, rng=rng, dtype=dtype, init=init, gain=gain, input_init=input_init,
+                         chrono=chrono, recurrent_dropout=recurrent_dropout, zoneout=zoneout, noise=sites[2 * number],
+                         **extra)  # fmt: skip
+            width = layer.output_size
+            self.layers.append(layer)
+        if self.residual and len({layer.output_size for layer in self.layers}) > 1:
+            sizes = ", ".join(str(layer.output_size) for layer in self.layers)
+            raise UsageError(f"residual must be False for layers of different output size, got sizes {sizes}")
+        self.input_size, self.output_size, self.direction = input_size, width, direction
+        self._between, self._masks = sites[1::2], []
+        self.adopt({str(number): layer for number, layer in enumerate(self.layers)})
+
+    @staticmethod
+    def _sites(noise, count, dropout):
+        """A generator for each place that draws masks."""
+        if isinstance(noise, np.random.Generator):
+            return noise.spawn(count)
+        if dropout or noise is not None:
+            raise UsageError(f"noise must be a numpy.random.Generator, got {type(noise).__name__} "
+                             "(stream('dropout', seed) makes one)")  # fmt: skip
+        return [None] * count
+
+    def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
+        """Run all layers over x (T, B, D); `states` is a list of start states by name, one for each layer."""
+        runs, self._masks = [], []
+        starts = [None] * len(self.layers) if states is None else states
+        y = x
+        for number, (layer, start) in enumerate(zip(self.layers, starts, strict=True)):
+            below, seen = y, self._drop(number, y, training)
+            run = layer.forward(seen, start, lengths, training=training, resume=resume)
+            y = below + run.y if self.residual and number else run.y
+            runs.append(run)
+        return StackRun(y, runs, self.residual)
+
+    def _drop(self, number, y, training):
+        """y with a share of its elements hidden, from the second layer on."""
+        if not (training and self.dropout and number):
+            self._masks.append(None)
+            return y
+        keep = self._between[number].random(y.shape) >= self.dropout
+        mask = (keep / (1 - self.dropout)).astype(self.dtype)
+        self._masks.append(mask)
+        return y * mask
+
+    def backward(self, dy=None, dstates=None, *, dlast=None, inputs=True, accumulate=False):
+        """dL/dx and dL/dstart of dL/dy (T, B, O), dL/dlast (B, O) and dL/dstates, by layer; fills `gradients`.
+
+        Returns
+        -------
+        x : (T, B, D) or None
+        starts : list of dicts
+            dL/d(start state) by name, for each layer.
+        """
+        starts = []
+        for number in range(len(self.layers) - 1, -1, -1):
+            top = number == len(self.layers) - 1
+            found = self.layers[number].backward(
+                dy, dstates[number] if dstates else None, dlast=dlast if top or self.residual else None,
+                inputs=inputs or number > 0, accumulate=accumulate)  # fmt: skip
+            starts.append(found.start)
+            dx = found.x
+            if self._masks[number] is not None:
+                dx = dx * self._masks[number]
+            dy = dy + dx if self.residual and number and dy is not None else dx
+        return dy, starts[::-1]
+
+    # Where the masks' streams stand, so that a segment can be run again with the same ones.
+
+    @property
+    def generators(self):
+        """All generators that masks are drawn from."""
+        layers = [half for layer in self.layers for half in (getattr(layer, "forth", layer), getattr(layer, "back", layer))]
+        found = [layer.noise for layer in layers] + self._between
+        return list({id(rng): rng for rng in found if rng is not None}.values())
