@@ -39,7 +39,7 @@ ORDER = [
     {"jit", "axes", "provenance", "files"},
     {"kernels", "report"},  # what a table shows is part of an experiment's declaration
     {"cells", "streams"},
-    {"inits", "sources"},
+    {"inits", "sources", "losses", "optim", "clipping", "omega"},
     {"layers"},
     {"diagnostics"},
     {"vocabulary"},
@@ -194,7 +194,10 @@ EXEMPT = {
     ("sandbox/kernels/gemm.py", "_plain_transposed_product", "np.dot"),  # the same
     ("sandbox/layers.py", "_allocate_parameters", "sum()"),  # of sizes: whole numbers
 }
-NUMBER_PATHS = ("kernels/", "cells/", "diagnostics/", "layers.py", "inits.py", "streams.py", "sources.py")
+NUMBER_PATHS = (
+    "kernels/", "cells/", "diagnostics/", "layers.py", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
+    "clipping.py", "omega.py",
+)  # fmt: skip
 
 
 def on_the_way_to_a_number(name):
