@@ -118,7 +118,14 @@ def test_a_flat_vector_has_the_bits_of_its_tensors(how, dtype):
 @pytest.mark.plain_python
 @pytest.mark.parametrize("how", ["global", "tensor"])
 def test_norms_and_thresholds_of_any_magnitude(how):
-    for scale, threshold in ((1e300, 1e-300), (1e300, 1e-20), (1e-300, 1e-305), (5e-324, 1e-323), (1e160, 3.0)):
+    for scale, threshold in (
+        (3e307, 1e-300),
+        (1e300, 1e-300),
+        (1e300, 1e-20),
+        (1e-300, 1e-305),
+        (5e-324, 1e-323),
+        (1e160, 3.0),
+    ):
         vector = np.array([3.0, -4.0]) * scale
         clipped, report = apply(how, vector, threshold, {"W": (0, 2)})
         if threshold >= 1e-305:

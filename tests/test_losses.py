@@ -122,6 +122,9 @@ def test_count_is_what_a_reduction_divides_by(name, reduction):
         count = losses.count(name, output.shape, given, reduction)
         mean = losses.evaluate(name, output, target, given, reduction)[0]
         assert mean == losses.evaluate(name, output, target, given, "sum")[0] / count
+    assert losses.count(name, (0, B, O), reduction=reduction) == (reduction == "sum")
+    assert losses.evaluate(name, output, target, mask, "sum", count=1000)[0] == losses.evaluate(
+        name, output, target, mask, "sum")[0]  # fmt: skip
     assert losses.count(name, (B, O), reduction=reduction) == {"sum": 1, "sequences": B}.get(
         reduction, B if name == "softmax" else B * O
     )
@@ -139,6 +142,8 @@ def test_huge_logits_neither_overflow_nor_become_nan(size):
         assert value == 2 * float(x) and doutput.tolist() == [[1, -1, 0]]
         value, doutput = losses.evaluate("softmax", np.array([[x, -x, 0]]), np.array([0]))
         assert value == 0 and not doutput.any()
+        value, doutput = losses.evaluate("softmax", np.array([[-x, 0, x]]), np.array([0]))
+        assert value == 2 * float(x) and doutput.tolist() == [[-1, 0, 1]]
         logits = np.array([[x, -x, x, -x]])
         value, doutput = losses.evaluate("binary", logits, np.array([[1, 0, 0, 1]], dtype), reduction="sum")
         assert value == 2 * float(x) and doutput.tolist() == [[0, 0, 1, -1]]
@@ -289,6 +294,7 @@ def test_a_count_or_steps_that_cannot_be_are_refused():
         )
     assert losses.evaluate("softmax", output, target, mask, count=seen) [0] == (
         losses.evaluate("softmax", output, target, mask)[0])  # fmt: skip
+    assert "got True" in message("softmax", output[0, :1], target[0, :1], count=True)
     for wrong in (np.empty(T, np.float32), np.empty(T + 1), [0.0] * T):
         assert f"steps must be a float64 array of shape ({T},), got" in message("softmax", output, target, steps=wrong)
 

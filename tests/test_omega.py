@@ -107,6 +107,12 @@ def test_what_does_not_count_and_what_has_no_derivative():
     for form in omega.FORMS:
         value, dW = omega.omega(dz, np.zeros_like(phi), W, form)
         assert value == 1.0 and not dW.any()  # r = 0 in each step that counts
+    for form in omega.FORMS:
+        value, dW = omega.omega(dz, phi, W, form)
+        phi[2] = np.nan  # beside dz[3], which is zero
+        again, other = omega.omega(dz, phi, W, form)
+        assert again == value and (other == dW).all()
+        phi[2] = 1
     value, _ = omega.omega(np.concatenate([dz, 0 * dz]), np.concatenate([phi, phi]), W)
     assert value == omega.omega(dz, phi, W)[0]
 

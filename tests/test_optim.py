@@ -83,6 +83,39 @@ def test_float32_agrees_with_float64_and_stays_float32(name):
     np.testing.assert_allclose(x, wide, rtol=1e-4, atol=1e-5)
 
 
+def written_out(name, x, gradients, lr):
+    """The equations on whole arrays in x's dtype, which round after every operation; settings are the defaults."""
+    real, v, s, powers = x.dtype.type, np.zeros_like(x), np.zeros_like(x), [1.0, 1.0]
+    for g in gradients:
+        if name in ("sgd", "momentum", "nesterov"):
+            v = (real(0.9) * v if name != "sgd" else 0 * v) + g
+            x = x - real(lr) * (g + real(0.9) * v if name == "nesterov" else v)
+        elif name == "rmsprop":
+            s = real(0.99) * s + real(1 - 0.99) * (g * g)
+            x = x - real(lr) * (g / (np.sqrt(s) + real(1e-8)))
+        else:
+            powers = [powers[0] * 0.9, powers[1] * 0.999]
+            v, s = v + real(1 - 0.9) * (g - v), real(0.999) * s + real(1 - 0.999) * (g * g)
+            root = real(np.sqrt(1 - powers[1]))
+            kept = x * real(1 - lr * 0.01) if name == "adamw" else x
+            x = kept - real(lr / (1 - powers[0])) * (v / (np.sqrt(s) / root + real(1e-8)))
+    return x
+
+
+@pytest.mark.plain_python
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", optim.NAMES)
+def test_updates_have_the_bits_of_the_written_order(name, dtype):
+    rng = np.random.default_rng(3)
+    x, gradients = rng.standard_normal(21).astype(dtype), rng.standard_normal((6, 21)).astype(dtype)
+    expected = written_out(name, x, gradients, 0.03)
+    optimiser = optim.make(name, 21, dtype)
+    for gradient in gradients:
+        optimiser.step(x, gradient, 0.03)
+    assert expected.dtype == x.dtype
+    np.testing.assert_array_equal(x, expected)
+
+
 @pytest.mark.plain_python
 @pytest.mark.parametrize("name", optim.NAMES)
 def test_each_element_has_its_own_update_of_any_vector_length(name):
@@ -234,7 +267,7 @@ def test_warm_up_is_linear_and_the_schedule_begins_after_it(text):
 
 
 def test_ends_of_schedules():
-    assert optim.schedule("cosine:0.25", 0.2, 40)(40) == optim.schedule("cosine:0.25", 0.2, 40)(1000) == 0.05
+    assert optim.schedule("cosine:0.25", 0.2, 40)(40) == optim.schedule("cosine:0.25", 0.2, 40)(1003) == 0.05
     assert optim.schedule("cosine", 0.2, 40)(40) == 0.0
     assert optim.schedule("cosine+warmup:8", 0.2, 4)(3) == 0.1  # a run that ends while it warms up
     assert optim.schedule("cosine+warmup:4", 0.2, 4)(4) == 0.2
