@@ -1,21 +1,21 @@
 """A model: symbols or vectors in, recurrent layers, a head, a loss; over one flat parameter vector with named views.
 
-A pass is made of segments of time. With one segment that is backpropagation through time. With `checkpoint_every` only the
-states at the segments' edges are kept, and each segment is run a second time before its gradient is taken: the same bits,
-with the memory of one segment. With `window` the gradient is cut at the edges: truncated backpropagation through time.
+A pass is made of segments of time. With one segment that is backpropagation through time. With `checkpoint_every` only
+the states at the segments' edges are kept, and each segment is run a second time before its gradient is taken: the
+same bits, with the memory of one segment. With `window` the gradient is cut at the edges: truncated backpropagation
+through time.
 """
 
-import json
-import math
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 
-from sandbox import files, losses
+from sandbox import losses
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import rows
 from sandbox.layers import Dense, Embedding, Stack
-from sandbox.layers.module import Module, check_lengths, check_size
+from sandbox.layers.module import Module, check_array, check_lengths, check_size
 
 __all__ = ["HEADS", "Model", "Pass"]
 
@@ -102,23 +102,172 @@ class Model(Module):
         lengths : (B,) whole numbers, optional
         """
         lengths = check_lengths(lengths, *np.shape(x)[:2])
-        run = self._run(x, states, lengths, training, False)
+        run, T = self._run(x, states, lengths, training, False), len(x)
         if self.head == "every":
             return self.output.forward(run.y)
-        return self.output.forward(run.last() if self.head == "last" else self._means([run.y], lengths))
+        if self.head == "last":
+            return self.output.forward(run.last())
+        sums = np.zeros(run.y.shape[1:])
+        rows.add_steps(np.ascontiguousarray(run.y), np.full(len(sums), T) if lengths is None else lengths, 0, sums)
+        return self.output.forward(self._mean(sums, lengths, T))
 
     def _run(self, x, states, lengths, training, resume):
         if self.embedding is not None:
             x = self.embedding.forward(x)
         return self.stack.forward(x, states, lengths, training=training, resume=resume)
 
-    def _means(self, ys, lengths):
-        """Mean over each row's steps of the segments ys, summed in float64; 0 for a row without steps."""
-        sums, at = np.zeros(ys[0].shape[1:]), 0
-        for y in ys:
-            rows.add_steps(y, self._counts(lengths, ys), at, sums)
-            at += len(y)
-        return self._divided(sums, self._counts(lengths, ys)).astype(self.dtype)
+    def _mean(self, sums, lengths, T):
+        """Means over each row's steps from their sums in float64; 0 for a row without steps."""
+        counts = np.full(len(sums), T) if lengths is None else lengths
+        return (sums / np.where(counts > 0, counts, 1)[:, None]).astype(self.dtype)
 
-    def _counts(self, lengths, ys):
-        return np.full(ys[0].shape[1], sum(map(len, ys))) if lengths is None else lengths
+    # Backward ----------------------------------------------------------------------------------------------------
+
+    def differentiate(self, x, target, *, loss, reduction="mean", mask=None, lengths=None, states=None, window=None,
+                      checkpoint_every=None):  # fmt: skip
+        """Loss of a batch and its gradient by all parameters, which is left in `gradient`.
+
+        Parameters
+        ----------
+        x, states, lengths
+            As for `forward`, with masks of dropout and zoneout drawn.
+        target : array
+            (B,) or (B, O); with the head `every` (T, B) or (T, B, O). See `sandbox.losses`.
+        loss, reduction : str
+            Names of `sandbox.losses`.
+        mask : (T, B) bool, optional
+            Head `every`: the steps that count, by default those within the lengths.
+        window : int, optional
+            Truncated backpropagation: no gradient passes from step k window to the step before it. A row that has ended
+            is not cut.
+        checkpoint_every : int, optional
+            Keep the states of every so many steps only, and run each segment again before its gradient: the same bits
+            with less memory.
+
+        Returns
+        -------
+        Pass
+
+        Raises
+        ------
+        UsageError
+            A shape, a name or a length does not fit.
+        """
+        T, B = np.shape(x)[:2]
+        lengths = check_lengths(lengths, T, B)
+        edges = self._edges(T, window, checkpoint_every)
+        run, starts, noise, sums = self._run_segments(x, states, lengths, edges)
+        final, noise_after = run.states() if self.stack.direction == "forward" else [], self._noise()
+        every, output, dsummary = self.head == "every", None, None
+        if every:
+            mask = self._mask(mask, lengths, T, B)
+            count = losses.count(loss, (T, B, self.output.output_size), mask, reduction)
+            sums, values = np.zeros(T), []
+        else:
+            summary = run.last() if self.head == "last" else self._mean(sums, lengths, T)
+            output = self.output.forward(summary)
+            value, doutput = losses.evaluate(loss, output, target, reduction=reduction)
+            dsummary = self.output.backward(doutput)
+        carry = None
+        for number in range(len(edges) - 2, -1, -1):
+            first, end = edges[number], edges[number + 1]
+            if number < len(edges) - 2:
+                self._set_noise(noise[number])
+                run = self._run(x[first:end], starts[number], _within(lengths, first, end), True, number > 0)
+            again = number < len(edges) - 2
+            dy = None
+            if every:
+                output = self.output.forward(run.y)
+                part = None if mask is None else mask[first:end]
+                _, doutput = losses.evaluate(loss, output, target[first:end], part, reduction, count=count,
+                                             steps=sums[first:end])  # fmt: skip
+                dy = self.output.backward(doutput, accumulate=again)
+                values.append(output)
+            elif self.head == "mean":
+                dy = self._spread(dsummary, lengths, T, first, end)
+            last = dsummary if self.head == "last" and not again else None
+            dx, carry = self.stack.backward(dy, carry, dlast=last, inputs=self.embedding is not None, accumulate=again)
+            if self.embedding is not None:
+                self.embedding.backward(dx, accumulate=again)
+            if window is not None:
+                carry = _cut(carry, lengths, first)
+        self._set_noise(noise_after)
+        if every:
+            value, output = losses.value_of(sums, count), np.concatenate(values[::-1]) if len(values) > 1 else values[0]
+        return Pass(value, output, final)
+
+    def _run_segments(self, x, states, lengths, edges):
+        """Run all segments, keeping start states and the masks' streams of each; the last one's pass is left in
+        place."""
+        starts, noise = [states], []
+        sums, whole = None, np.full(np.shape(x)[1], len(x)) if lengths is None else lengths
+        for number, (first, end) in enumerate(itertools.pairwise(edges)):
+            noise.append(self._noise())
+            part = _within(lengths, first, end)
+            run = self._run(x[first:end], starts[-1], part, True, number > 0)
+            if self.head == "mean":
+                sums = np.zeros((np.shape(x)[1], self.stack.output_size)) if sums is None else sums
+                rows.add_steps(np.ascontiguousarray(run.y), whole, first, sums)
+            if end < edges[-1]:
+                starts.append(run.states())
+        return run, starts, noise, sums
+
+    def _edges(self, T, window, checkpoint_every):
+        """First steps of all segments, and T."""
+        if window is not None and checkpoint_every is not None:
+            raise UsageError("window and checkpoint_every must not be given together: a window's edges are checkpoints")
+        name, length = ("window", window) if window is not None else ("checkpoint_every", checkpoint_every)
+        if length is None:
+            return [0, T]
+        if check_size(name, length) > T:
+            raise UsageError(f"{name} must be at most seq_len={T}, got {length}")
+        if self.stack.direction == "both" and length < T:
+            raise UsageError(
+                f"{name} must be None with direction both, whose second half starts at the end, got {length}"
+            )
+        return [*range(0, T, length), T]
+
+    def _mask(self, mask, lengths, T, B):
+        """The steps that count; None if all do."""
+        if lengths is None:
+            return mask
+        live = np.arange(T)[:, None] < lengths
+        return live if mask is None else live & check_array("mask", mask, np.dtype(bool), (T, B))
+
+    def _spread(self, dmean, lengths, T, first, end):
+        counts = np.full(len(dmean), T) if lengths is None else lengths
+        dy = np.empty((end - first, *dmean.shape), self.dtype)
+        each = np.ascontiguousarray(dmean / np.where(counts > 0, counts, 1)[:, None].astype(self.dtype))
+        rows.spread_steps(each, counts, first, dy)
+        return dy
+
+    def _noise(self):
+        return [rng.bit_generator.state for rng in self.stack.generators]
+
+    def _set_noise(self, states):
+        for rng, state in zip(self.stack.generators, states, strict=True):
+            rng.bit_generator.state = state
+
+    # What it is made of ------------------------------------------------------------------------------------------
+
+    def summary(self):
+        """Every parameter's name, shape and count, and their total, as text."""
+        found = {name: (" x ".join(map(str, value.shape)), str(value.size)) for name, value in self.parameters.items()}
+        lines = [*((name, *facts) for name, facts in found.items()), ("total", "", str(self.vector.size))]
+        widths = [max(len(line[column]) for line in lines) for column in range(3)]
+        return "\n".join(
+            f"{name:{widths[0]}}  {shape:{widths[1]}}  {count:>{widths[2]}}" for name, shape, count in lines
+        )
+
+
+def _within(lengths, first, end):
+    """Lengths counted within a segment."""
+    return None if lengths is None else np.clip(lengths - first, 0, end - first)
+
+
+def _cut(carry, lengths, first):
+    """No gradient into the segment before, but for rows that had ended there."""
+    if lengths is None or carry is None:
+        return None
+    ended = (lengths <= first)[:, None]
+    return [{name: np.where(ended, value, value.dtype.type(0)) for name, value in states.items()} for states in carry]

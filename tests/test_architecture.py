@@ -39,8 +39,10 @@ ORDER = [
     {"jit", "axes", "provenance", "files"},
     {"kernels", "report"},  # what a table shows is part of an experiment's declaration
     {"cells", "streams"},
-    {"inits", "sources", "memory"},
+    {"inits", "sources", "memory", "losses", "optim", "clipping", "omega"},
     {"layers"},
+    {"model"},
+    {"tasks", "training"},
     {"diagnostics"},
     {"vocabulary"},
     {"experiment"},
@@ -187,7 +189,7 @@ NUMPY = {
     "newaxis", "pi", "uint8",
     # making, shaping, copying
     "arange", "array", "asarray", "ascontiguousarray", "concatenate", "empty", "empty_like", "eye", "frombuffer",
-    "full", "ones", "ones_like", "put_along_axis", "repeat", "split", "stack", "where", "zeros", "zeros_like",
+    "full", "ones", "ones_like", "put_along_axis", "repeat", "shape", "split", "stack", "where", "zeros", "zeros_like",
     # exact or rounded once
     "abs", "clip", "floor", "frexp", "isfinite", "isnan", "ldexp", "signbit", "sqrt",
     # order, not arithmetic
@@ -195,6 +197,8 @@ NUMPY = {
     "unique",
     # files
     "load", "savez",
+    # what is said about it
+    "errstate",
 }  # fmt: skip
 RANDOM = {"Generator", "PCG64", "SeedSequence"}
 MATH = {"ceil", "floor", "fsum", "inf", "isfinite", "isnan", "nan", "prod", "sqrt"}
@@ -210,7 +214,10 @@ EXEMPT = {
     ("sandbox/layers/module.py", "allocate", "sum()"),  # of sizes: whole numbers
     ("sandbox/layers/recurrent.py", "_work_arrays", "sum()"),  # the same
 }
-NUMBER_PATHS = ("kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py")
+NUMBER_PATHS = (
+    "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
+    "clipping.py", "omega.py", "model.py", "training.py",
+)  # fmt: skip
 
 
 def on_the_way_to_a_number(name):

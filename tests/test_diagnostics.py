@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from sandbox.diagnostics.clipping import CLIPS, clip, clip_cosines
+from sandbox.diagnostics.clipping import clip_cosines
 from sandbox.diagnostics.exact import exact_rates, upper_rate
 from sandbox.diagnostics.gates import gate_means, input_drive
 from sandbox.diagnostics.gradients import first_lags, fit_rate, gradient_profile, probe, weight_shares
@@ -152,22 +152,6 @@ def test_spectrum_has_the_radius_and_the_norm_of_the_largest_block():
     assert spectrum["sigma_max"] == pytest.approx(max(np.linalg.norm(b, 2) for b in blocks), rel=1e-9)
 
 
-def test_clip_limits_what_it_says_and_keeps_small_gradients_to_the_bit():
-    rng = np.random.default_rng(5)
-    gradients = {"W": rng.normal(size=(3, 4)), "b": 0.01 * rng.normal(size=4)}
-    total = np.sqrt(sum(np.sum(g**2) for g in gradients.values()))
-    clipped = {how: clip(gradients, 0.5, how) for how in CLIPS}
-    assert np.sqrt(sum(np.sum(g**2) for g in clipped["global"].values())) == pytest.approx(0.5, rel=1e-6)
-    assert np.linalg.norm(clipped["tensor"]["W"]) == pytest.approx(0.5, rel=1e-6)
-    np.testing.assert_array_equal(clipped["tensor"]["b"], gradients["b"])
-    np.testing.assert_array_equal(clipped["value"]["W"], np.clip(gradients["W"], -0.5, 0.5))
-    for how in CLIPS:
-        for name, g in clip(gradients, 2 * total, how).items():
-            np.testing.assert_array_equal(g, gradients[name])
-    with pytest.raises(ValueError, match="unknown clip 'globl'; did you mean 'global'?"):
-        clip(gradients, 1.0, "globl")
-
-
 def test_clipping_by_the_norm_keeps_the_direction_and_by_value_turns_it():
     gradients = {"W": np.array([[3.0, 0.1]]), "b": np.array([0.2])}
     cosines = clip_cosines(gradients, 0.5)
@@ -178,11 +162,6 @@ def test_clipping_by_the_norm_keeps_the_direction_and_by_value_turns_it():
     assert cosines["cosine_value"] == pytest.approx(expected, rel=1e-12)
     spoilt = clip_cosines({"W": np.array([np.inf, 1.0])}, 1.0)
     assert np.isnan(spoilt["cosine_global"]) and spoilt["log10_grad_norm"] == np.inf
-
-
-def test_clip_reaches_a_norm_that_float32_cannot_scale_by():
-    clipped = clip({"W": np.array([2e38], np.float32)}, 1e-10)["W"]
-    assert clipped.dtype == np.float32 and clipped[0] == np.float32(1e-10)
 
 
 def test_rates_known_exactly_are_read_off_the_parameters():

@@ -1,7 +1,11 @@
-"""Make tests/data/torch_values.npz: outputs and gradients of PyTorch's own RNN, LSTM and GRU on small random numbers.
+"""Make the stored values of PyTorch that tests compare with, on small random numbers, all float64.
 
-Needs PyTorch (2.13.0 made the stored file), which no other part of the project does. Arrays are named
-`network/array` and keep PyTorch's layout; tests/test_layers.py maps them to this project's.
+tests/data/torch_values.npz: outputs and gradients of PyTorch's own RNN, LSTM and GRU. Arrays are named `network/array`
+and keep PyTorch's layout; tests/test_layers.py maps them to this project's.
+tests/data/torch_optimisers.npz: a vector after each of five updates by PyTorch's optimisers, `name/after`, with what
+went in; tests/test_optim.py repeats them.
+
+Needs PyTorch (2.13.0 made the stored files), which no other part of the project does.
 """
 
 import sys
@@ -9,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-TARGET = Path(__file__).parent.parent / "tests" / "data" / "torch_values.npz"
+DATA = Path(__file__).parent.parent / "tests" / "data"
 T, B, D, H = 4, 3, 5, 6
 LENGTHS = (4, 2, 1)
 
@@ -61,8 +65,48 @@ def run(torch, network, rng, lengths):
     return {key: value.detach().numpy().copy() if torch.is_tensor(value) else value for key, value in arrays.items()}
 
 
+UPDATES, SIZE = 5, 7
+
+
+def optimisers():
+    """Arrays by name: `start`, `gradients`, `lrs`, `decay`, and `name/after` (updates, size) for each optimiser."""
+    import torch
+
+    rng = np.random.default_rng(10)
+    start, gradients = rng.standard_normal(SIZE), rng.standard_normal((UPDATES, SIZE))
+    decay, lrs = np.arange(SIZE) % 3 > 0, 0.1 / (1 + np.arange(UPDATES))
+    SGD, RMSprop, Adam, AdamW = torch.optim.SGD, torch.optim.RMSprop, torch.optim.Adam, torch.optim.AdamW
+    makers = {
+        "sgd": lambda groups: SGD(groups, lr=1.0),
+        "momentum": lambda groups: SGD(groups, lr=1.0, momentum=0.9),
+        "nesterov": lambda groups: SGD(groups, lr=1.0, momentum=0.9, nesterov=True),
+        "rmsprop": lambda groups: RMSprop(groups, lr=1.0),
+        "adam": lambda groups: Adam(groups, lr=1.0),
+        "adamw": lambda groups: AdamW(groups, lr=1.0),
+        "momentum set": lambda groups: SGD(groups, lr=1.0, momentum=0.5),
+        "nesterov set": lambda groups: SGD(groups, lr=1.0, momentum=0.5, nesterov=True),
+        "rmsprop set": lambda groups: RMSprop(groups, lr=1.0, alpha=0.8, eps=0.01),
+        "adam set": lambda groups: Adam(groups, lr=1.0, betas=(0.7, 0.8), eps=0.01),
+        "adamw set": lambda groups: AdamW(groups, lr=1.0, betas=(0.7, 0.8), eps=0.01, weight_decay=0.3),
+    }
+    found = {"start": start, "gradients": gradients, "lrs": lrs, "decay": decay}
+    for name, maker in makers.items():
+        tensors = [torch.tensor(start[part], requires_grad=True) for part in (decay, ~decay)]
+        optimiser = maker([{"params": tensors[:1]}, {"params": tensors[1:], "weight_decay": 0.0}])
+        after = np.empty((UPDATES, SIZE))
+        for t in range(UPDATES):
+            for part, tensor, group in zip((decay, ~decay), tensors, optimiser.param_groups):
+                tensor.grad, group["lr"] = torch.tensor(gradients[t][part]), float(lrs[t])
+            optimiser.step()
+            for part, tensor in zip((decay, ~decay), tensors):
+                after[t][part] = tensor.detach().numpy()
+        found[f"{name}/after"] = after
+    return found
+
+
 if __name__ == "__main__":
-    arrays = values()
-    TARGET.parent.mkdir(exist_ok=True)
-    np.savez(TARGET, **arrays)
-    print(f"{len(arrays)} arrays in {TARGET}", file=sys.stderr)
+    DATA.mkdir(exist_ok=True)
+    for file, make in (("torch_values.npz", values), ("torch_optimisers.npz", optimisers)):
+        arrays = make()
+        np.savez(DATA / file, **arrays)
+        print(f"{len(arrays)} arrays in {DATA / file}", file=sys.stderr)

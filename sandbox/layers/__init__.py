@@ -1,5 +1,8 @@
 """Layers: what is between a kernel and a model. Every part owns its parameters, its workspace and its checks."""
 
+from sandbox.layers.bidirectional import Bidirectional
+from sandbox.layers.dense import Dense, Embedding
 from sandbox.layers.recurrent import Gradients, Layer, Trajectory
+from sandbox.layers.stack import Stack
 
-__all__ = ["Gradients", "Layer", "Trajectory"]
+__all__ = ["Bidirectional", "Dense", "Embedding", "Gradients", "Layer", "Stack", "Trajectory"]

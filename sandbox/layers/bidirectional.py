@@ -67,6 +67,7 @@ class Bidirectional(Module):
         self.forth = Layer(cell, input_size, hidden_size, **arguments)
         self.back = Layer(cell, input_size, hidden_size, **arguments)
         self.output_size = self.forth.output_size * (2 if merge == "concat" else 1)
+        self.halves = [self.forth, self.back]
         self.adopt({"forth": self.forth, "back": self.back})
         self._lengths = None
 

@@ -260,8 +260,8 @@ class Layer(CellWeights):
         )
         return self.last
 
-    def backward(self, dy=None, dstates=None, *, dlast=None, parameters=True, inputs=True, keep_tape=False, every_state=False,
-                 log_scale=False, accumulate=False):  # fmt: skip
+    def backward(self, dy=None, dstates=None, *, dlast=None, parameters=True, inputs=True, keep_tape=False,
+                 every_state=False, log_scale=False, accumulate=False):  # fmt: skip
         """Differentiate a scalar L through the last forward pass.
 
         Parameters

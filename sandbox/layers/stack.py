@@ -57,14 +57,15 @@ class Stack(Module):
     num_layers : int
         Ignored where `cell` is a sequence.
     rng, noise : numpy.random.Generator
-        For initial weights, the lowest layer first; for dropout masks, each place that draws some with a stream of its own.
+        For initial weights, the lowest layer first; for dropout masks, each place that draws some with a stream of its
+        own.
     direction : {"forward", "both"}
     merge : {"concat", "sum"}
         How the two directions' outputs are joined.
     residual : bool
     dropout : float
-        Share of the elements that each layer above the first does not see of the layer below, drawn anew at every step; the
-        others are scaled by 1 / (1 - dropout). With one layer it would do nothing, and is an error.
+        Share of the elements that each layer above the first does not see of the layer below, drawn anew at every
+        step; the others are scaled by 1 / (1 - dropout). With one layer it would do nothing, and is an error.
     recurrent_dropout, zoneout, init, gain, input_init, chrono, dtype
         As for `Layer`.
 
@@ -159,11 +160,9 @@ class Stack(Module):
             dy = dy + dx if self.residual and number and dy is not None else dx
         return dy, starts[::-1]
 
-    # Where the masks' streams stand, so that a segment can be run again with the same ones.
-
     @property
     def generators(self):
-        """All generators that masks are drawn from."""
-        layers = [half for layer in self.layers for half in (getattr(layer, "forth", layer), getattr(layer, "back", layer))]
-        found = [layer.noise for layer in layers] + self._between
+        """All generators that masks are drawn from, each once."""
+        halves = [half for layer in self.layers for half in getattr(layer, "halves", [layer])]
+        found = [layer.noise for layer in halves] + self._between
         return list({id(rng): rng for rng in found if rng is not None}.values())
