@@ -34,7 +34,7 @@ def names() -> tuple[str, ...]:
     return tuple(_KERNELS)
 
 
-def evaluate(name, output, target, mask=None, reduction="mean", *, count=None, steps=None):
+def evaluate(name, output, target, mask=None, reduction="mean", count=None, *, steps=None):
     """Value of a loss and its gradient by the output.
 
     Parameters
@@ -131,7 +131,7 @@ def _count(name, shape, mask, reduction):
     if reduction == "sequences":
         if mask is None:
             return shape[-2] if shape[0] else 0
-        return int(kernels.counted_sequences(np.ascontiguousarray(mask).reshape(-1, shape[-2])))
+        return int(kernels.counted_sequences(np.ascontiguousarray(mask if mask.ndim == 2 else mask[np.newaxis])))
     rows = math.prod(shape[:-1]) if mask is None else int(np.count_nonzero(mask))
     return rows if name == "softmax" else rows * shape[-1]
 

@@ -203,6 +203,9 @@ def test_where_nothing_counts_value_and_gradient_are_zero(name, reduction):
     assert value == 0.0 and doutput.shape == output.shape and not doutput.any()
     value, doutput = losses.evaluate(name, output[:0], target[:0], None, reduction)
     assert value == 0.0 and doutput.shape == (0, B, O)
+    for given in (None, mask[:, :0]):
+        value, doutput = losses.evaluate(name, output[:, :0], target[:, :0], given, reduction)
+        assert value == 0.0 and doutput.shape == (T, 0, O)
 
 
 @pytest.mark.plain_python
