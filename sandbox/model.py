@@ -62,6 +62,11 @@ class Model(Module):
     head_init : str
         A name of `sandbox.inits` for the head's W.
 
+    Attributes
+    ----------
+    last : StackRun or None
+        What the last call of `forward` left behind: `last.states()` is what a next segment starts from.
+
     Raises
     ------
     UsageError
@@ -88,6 +93,7 @@ class Model(Module):
         self.output = Dense(self.stack.output_size, output_size, rng=rng, dtype=dtype, init=head_init)
         parts = {"embedding": self.embedding, "layers": self.stack, "head": self.output}
         self.adopt({name: part for name, part in parts.items() if part is not None})
+        self.last = None
 
     # Forward -----------------------------------------------------------------------------------------------------
 
@@ -103,6 +109,7 @@ class Model(Module):
         """
         lengths = check_lengths(lengths, *np.shape(x)[:2])
         run, T = self._run(x, states, lengths, training, False), len(x)
+        self.last = run
         if self.head == "every":
             return self.output.forward(run.y)
         if self.head == "last":
@@ -157,7 +164,7 @@ class Model(Module):
         lengths = check_lengths(lengths, T, B)
         edges = self._edges(T, window, checkpoint_every)
         run, starts, noise, sums = self._run_segments(x, states, lengths, edges)
-        final, noise_after = run.states() if self.stack.direction == "forward" else [], self._noise()
+        final, noise_after = run.states() if self.stack.direction == "forward" else [], self.noise_state()
         every, output, dsummary = self.head == "every", None, None
         if every:
             mask = self._mask(mask, lengths, T, B)
@@ -172,7 +179,7 @@ class Model(Module):
         for number in range(len(edges) - 2, -1, -1):
             first, end = edges[number], edges[number + 1]
             if number < len(edges) - 2:
-                self._set_noise(noise[number])
+                self.set_noise_state(noise[number])
                 run = self._run(x[first:end], starts[number], _within(lengths, first, end), True, number > 0)
             again = number < len(edges) - 2
             dy = None
@@ -191,7 +198,7 @@ class Model(Module):
                 self.embedding.backward(dx, accumulate=again)
             if window is not None:
                 carry = _cut(carry, lengths, first)
-        self._set_noise(noise_after)
+        self.set_noise_state(noise_after)
         if every:
             value, output = losses.value_of(sums, count), np.concatenate(values[::-1]) if len(values) > 1 else values[0]
         return Pass(value, output, final)
@@ -202,7 +209,7 @@ class Model(Module):
         starts, noise = [states], []
         sums, whole = None, np.full(np.shape(x)[1], len(x)) if lengths is None else lengths
         for number, (first, end) in enumerate(itertools.pairwise(edges)):
-            noise.append(self._noise())
+            noise.append(self.noise_state())
             part = _within(lengths, first, end)
             run = self._run(x[first:end], starts[-1], part, True, number > 0)
             if self.head == "mean":
@@ -241,10 +248,12 @@ class Model(Module):
         rows.spread_steps(each, counts, first, dy)
         return dy
 
-    def _noise(self):
+    def noise_state(self):
+        """Where the streams of all masks stand."""
         return [rng.bit_generator.state for rng in self.stack.generators]
 
-    def _set_noise(self, states):
+    def set_noise_state(self, states):
+        """Put the streams of all masks where `noise_state` found them."""
         for rng, state in zip(self.stack.generators, states, strict=True):
             rng.bit_generator.state = state
 

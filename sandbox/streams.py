@@ -15,7 +15,7 @@ from sandbox.kernels.normal import normal_quantile_array
 
 __all__ = ["PURPOSES", "normal", "stream", "uniform"]
 
-PURPOSES = ("init", "data", "dropout", "order", "probe")
+PURPOSES = ("init", "data", "test", "dropout", "order", "probe")
 
 
 def stream(purpose: str, seed: int) -> np.random.Generator:
@@ -24,7 +24,8 @@ def stream(purpose: str, seed: int) -> np.random.Generator:
     Parameters
     ----------
     purpose
-        One of `PURPOSES`: parameters, inputs and targets, dropout masks, order of examples, measuring vectors.
+        One of `PURPOSES`: parameters, inputs and targets, those held out, dropout masks, order of examples, measuring
+        vectors.
     seed
         A non-negative integer, the replicate's number.
 

@@ -131,6 +131,10 @@ class Layer(CellWeights):
     weights : dict of arrays
         What the loop works with: the parameters, and what is derived from them (`W_hh` of an orthogonal cell).
     output_size : int
+    last : Trajectory or None
+        The last forward pass, as long as its gates are in place.
+    passed : (Trajectory, Gradients) or None
+        The last pass that was differentiated.
 
     Raises
     ------
@@ -162,7 +166,7 @@ class Layer(CellWeights):
                            (self.cell.step_backward, scan.STEP_BACKWARD, scan.no_step_backward))]  # fmt: skip
         self._flags = np.array(self.cell.flags(self.options), np.int64)
         self._buffers = np.empty(0, self.dtype), np.empty(0, self.dtype)
-        self.last = None
+        self.last = self.passed = None
 
     def __repr__(self):
         return (f"Layer({self.cell.name!r}, input_size={self.input_size}, hidden_size={self.hidden_size}, "
@@ -318,7 +322,7 @@ class Layer(CellWeights):
                       exponents)  # fmt: skip
         if parameters and not log_scale:
             self._parameter_gradients(run, trail, dz, accumulate)
-        return Gradients(
+        found = Gradients(
             x=self._input_gradient(dz) if inputs and not log_scale else None,
             parameters=self.gradients if parameters and not log_scale else None,
             start=dict(zip(self.cell.states, ds[:S], strict=True)),
@@ -326,6 +330,8 @@ class Layer(CellWeights):
             z=dz,
             exponents=exponents if log_scale else None,
         )
+        self.passed = run, found
+        return found
 
     def _parameter_gradients(self, run, trail, dz, accumulate):
         T, B, G, H = dz.shape

@@ -10,6 +10,20 @@ from typing import TextIO
 Stats = Callable[[], dict | None]
 
 
+_current = None  # the bar that is on screen: what runs inside a point may say how far it is
+
+
+def watched() -> bool:
+    """Whether anyone would see a `note`."""
+    return _current is not None
+
+
+def note(text: str) -> None:
+    """Say what the running point is doing, beside the bar; replaced by the next note, gone with the point."""
+    if _current is not None:
+        _current.say(text)
+
+
 class Silent:
     """Progress nobody looks at: standard error is not a terminal."""
 
@@ -57,18 +71,31 @@ class _Bar:
         before = stats() or {}  # some kernels are compiled by importing the experiment
         self.compiled = before.get("compiled", 0)
         self.compile_start = self.compile_end = before.get("seconds", 0.0)
-        self.compiling = False
+        self.compiling, self.said = False, ""
         self.started = time.perf_counter()
-        columns = (Doing(), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("points"), Pace())
+
+        class Said(ProgressColumn):
+            def render(self, task) -> Text:
+                return Text(owner.said, overflow="ellipsis", no_wrap=True)
+
+        columns = (Doing(), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("points"), Pace(), Said())
         self.progress = Progress(*columns, console=Console(file=stream), transient=True)
         self.task = self.progress.add_task("", total=total)
 
     def __enter__(self):
+        global _current
+        _current = self
         self.progress.start()
         return self
 
     def __exit__(self, *error) -> None:
+        global _current
+        _current = None
         self.progress.stop()
+
+    def say(self, text: str) -> None:
+        """Show a line about the point that is running."""
+        self.said = text
 
     def advance(self) -> None:
         """Take note of a finished point, and of what it had to compile."""
@@ -76,6 +103,7 @@ class _Bar:
         self.compiled = stats.get("compiled", 0)
         self.compile_end = stats.get("seconds", 0.0)
         self.compiling = False
+        self.said = ""
         self.progress.advance(self.task)
 
     def doing(self) -> str:
