@@ -193,6 +193,26 @@ def test_only_the_continual_task_has_a_stream():
     assert [name for name in ALL if tasks.load(name).stream] == ["embedded_reber:continual"]
 
 
+class Constant:
+    """A generator that always draws the same number."""
+
+    def __init__(self, number):
+        self.number = number
+
+    def random(self, shape):
+        return np.full(shape, self.number)
+
+
+def test_whole_numbers_are_uniform_and_stay_below_their_bound():
+    counts = np.bincount(tasks.whole(stream("data", 0), 0, 8, 80_000))
+    assert len(counts) == 8 and abs(counts - 10_000).max() < 400
+    highs = np.arange(2, 3000)
+    for number, expected in ((0.0, np.ones(2998)), (1 - 2.0**-53, highs - 1), (0.5, 1 + (highs - 1) // 2)):
+        drawn = tasks.whole(Constant(number), 1, highs, 2998)
+        np.testing.assert_array_equal(drawn, expected)
+    assert drawn.dtype == np.int64
+
+
 # What sequences look like ----------------------------------------------------------------------------------------
 
 
@@ -250,8 +270,10 @@ def test_baselines_of_the_literature():
 def test_monte_carlo_of_the_adding_baseline():
     _, batch = draw("adding")
     assert ((batch.target - 1) ** 2).mean() == pytest.approx(1 / 6, abs=0.004)
-    _, batch = draw("adding:mean")
-    assert np.mean(np.abs(batch.target - 0.5) > 0.04) == pytest.approx(0.85, abs=0.01)
+    task, batch = draw("adding:mean")
+    assert task.score(without_memory(task, batch), batch) == pytest.approx(0.36, abs=0.012)
+    task, batch = draw("adding:hs97")
+    assert task.score(without_memory(task, batch), batch) == pytest.approx(0.92**2, abs=0.012)
 
 
 def test_copy_layout():

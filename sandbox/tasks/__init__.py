@@ -23,11 +23,10 @@ import numpy as np
 from sandbox.errors import IMPORT_ERRORS, UsageError, not_importable, shorten, unknown
 
 __all__ = [
-    "Batch", "Task", "accuracy", "below", "canonical", "error_rate", "ln", "load", "logits", "names", "nrmse",
-    "one_hot", "parse", "reached", "score_below", "variants", "washed_out", "whole",
+    "Batch", "Task", "accuracy", "below", "canonical", "ln", "load", "logits", "names", "nrmse", "off_by", "one_hot",
+    "parse", "reached", "score_below", "variants", "washed_out", "whole",
 ]  # fmt: skip
 
-TOLERANCE = 0.04  # of a regression's answer (Hochreiter & Schmidhuber 1997, experiments 4 and 5)
 CERTAIN = 50.0  # logit of a sure answer: its loss is 2e-22
 
 
@@ -268,9 +267,9 @@ def accuracy(output, batch) -> float:
     return np.count_nonzero(right) / right.size if right.size else float("nan")
 
 
-def error_rate(output, batch) -> float:
-    """Share of answers off by more than `TOLERANCE`."""
-    return np.count_nonzero(abs(output - batch.target) > TOLERANCE) / batch.target.size
+def off_by(tolerance):
+    """Return a score: the share of answers off by more than `tolerance`."""
+    return lambda output, batch: np.count_nonzero(abs(output - batch.target) > tolerance) / batch.target.size
 
 
 def nrmse(output, batch) -> float:
