@@ -439,6 +439,20 @@ def cells_command():
     _print_columns(rows)
 
 
+@cli.command("tasks", short_help="List the tasks.")
+def tasks_command():
+    """List the tasks: variants with the default first, loss, head, default length, loss to beat there, rule, paper."""
+    from sandbox.tasks import load, names, variants
+
+    rows = [("task", "variants", "loss", "head", "seq_len", "baseline", "solved", "paper")]
+    for name in names():
+        task = load(name)
+        baseline = f"{task.baseline(task.seq_len):.4g}"
+        facts = (task.loss, task.head, str(task.seq_len), baseline, task.rule, task.paper)
+        rows.append((name, "|".join(variants(name)) or "-", *facts))
+    _print_columns(rows)
+
+
 @cli.command("env", short_help="Print versions, processor and kernel cache.")
 def env_command():
     """Print versions, the processor, and where kernels are kept and how many the last run compiled and loaded."""

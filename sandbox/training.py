@@ -179,8 +179,8 @@ class Trainer:
             raise UsageError(f"head must be {' or '.join(wanted)} for task {task.name}, got {model.head}")
         sizes = model.stack.input_size, model.output.output_size
         if sizes != (task.input_size, task.output_size):
-            raise UsageError(f"model must have {task.input_size} inputs and {task.output_size} outputs for task {task.name}, "
-                             f"got {sizes[0]} and {sizes[1]}")  # fmt: skip
+            rule = f"{task.input_size} inputs and {task.output_size} outputs for task {task.name}"
+            raise UsageError(f"model must have {rule}, got {sizes[0]} and {sizes[1]}")
         for name in ("window", "checkpoint_every"):
             value = getattr(recipe, name)
             if value is not None and check_size(name, value) > self.seq_len:

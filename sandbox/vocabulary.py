@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from sandbox import cells, sources
+from sandbox import cells, sources, tasks
 from sandbox.axes import Axis, Scalar
 from sandbox.errors import UsageError, shorten
 
@@ -24,6 +24,12 @@ WELL_KNOWN: dict[str, Axis] = {
         choices=cells.names,
         accept=cells.canonical,
         help="recurrent cell, options behind a colon: rnn:relu, lstm:forget_bias=2",
+    ),
+    "task": Axis(
+        kind=str,
+        choices=tasks.names,
+        accept=tasks.canonical,
+        help="what is learned, variants behind a colon: adding:hs97, temporal_order:3",
     ),
     "hidden": Axis(kind=int, minimum=1, maximum=16_384, help="hidden units"),
     "layers": Axis(kind=int, minimum=1, maximum=64, help="stacked layers"),
