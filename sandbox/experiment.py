@@ -28,7 +28,7 @@ from pathlib import Path
 
 from sandbox.axes import Axis, Scalar, Setting
 from sandbox.errors import IMPORT_ERRORS, UsageError, did_you_mean, not_importable, shorten, unknown
-from sandbox.report.spec import Table
+from sandbox.report.spec import Picture, Table
 from sandbox.vocabulary import declare
 
 __all__ = [
@@ -39,7 +39,7 @@ MOST_SEEDS = 100_000
 # Names a row, a curve or the command line already uses for something else.
 RESERVED = {
     "seed", "seeds", "status", "curve", "x", "series", "value", "seconds", "quick", "dry_run", "out", "format", "help",
-    "jobs", "executor", "scheduler", "zip", "where", "sample", "force", "resume", "only_failed",
+    "no_plot", "jobs", "executor", "scheduler", "zip", "where", "sample", "force", "resume", "only_failed",
 }  # fmt: skip
 
 
@@ -56,11 +56,11 @@ class Experiment:
         Default number of seeds; the overrides of the quick grid.
     settings
         ``{name: Setting}``.
-    table
-        What the report shows, or None for every metric.
+    table, picture
+        What the report shows, or None for every metric; what is drawn, or None for what suits the run.
     """
 
-    def __init__(self, function, axes, seeds, quick, settings, table, check):
+    def __init__(self, function, axes, seeds, quick, settings, table, check, picture):
         functools.update_wrapper(self, function)
         self.function = function
         self.name = function.__name__
@@ -72,6 +72,7 @@ class Experiment:
         self.quick: dict = quick
         self.settings: dict[str, Setting] = settings
         self.table: Table | None = table
+        self.picture: Picture | None = picture
         self.check_inputs = check
 
     def __repr__(self) -> str:
@@ -160,6 +161,7 @@ def experiment(
     quick: Mapping[str, object] | None = None,
     settings: Sequence[Setting] = (),
     table: Table | None = None,
+    picture: Picture | None = None,
     check: Callable[[dict[str, list[Scalar]], dict[str, str]], None] | None = None,
     **axes: Axis | Sequence[Scalar],
 ) -> Callable[[Callable], Experiment]:
@@ -178,6 +180,8 @@ def experiment(
         Text options that are not axes.
     table
         What the report shows; every metric when left out.
+    picture
+        What is drawn of every run; when left out the table's curve, or its first metric against an axis.
     check
         Called with the grid and the texts of the settings given, before anything runs; raises ``ValueError``.
     **axes
@@ -207,7 +211,11 @@ def experiment(
                 raise UsageError(f"setting '{setting.name}' of '{name}' must imply a declared axis")
         if table is not None and not isinstance(table, Table):
             raise UsageError(f"table of '{name}' must be a Table, got {shorten(repr(table))}")
-        return Experiment(function, declared, seeds, quick, named, table, check)
+        if picture is not None and not isinstance(picture, Picture):
+            raise UsageError(f"picture of '{name}' must be a Picture, got {shorten(repr(picture))}")
+        if picture is not None and picture.against is not None and picture.against not in declared:
+            raise unknown("axis", picture.against, declared)
+        return Experiment(function, declared, seeds, quick, named, table, check, picture)
 
     return decorate
 
