@@ -399,12 +399,12 @@ def decade_ticks(low: float, high: float, most: int) -> tuple[list[float], list[
         return [float(place) for place in places], [f"$10^{{{place}}}$" for place in places]
     if not -290 < low <= high < 290:
         places = [low + (high - low) * at / 4 for at in range(1, 4)]
-        return places, [f"$10^{{{place:.4g}}}$" for place in places]
+        return places, [f"$10^{{{place:.7g}}}$" for place in places]
     numbers = [m * 10.0**e for e in range(math.floor(low), last + 1) for m in (1, 2, 5)]
     inside = [number for number in numbers if low <= math.log10(number) <= high]
     if len(inside) < 3:
         from matplotlib.ticker import MaxNLocator
 
-        even = MaxNLocator(4).tick_values(10.0**low, 10.0**high)
+        even = MaxNLocator(5, steps=STEPS).tick_values(10.0**low, 10.0**high)
         inside = [number for number in even if number > 0 and low <= math.log10(number) <= high]
     return [math.log10(number) for number in inside], [f"{number:.6g}" for number in inside]
