@@ -9,7 +9,7 @@ from sandbox.diagnostics.precision import float32_limits, nonfinite_status
 from sandbox.diagnostics.spectrum import recurrent_spectrum
 from sandbox.experiment import experiment
 from sandbox.layers import Layer
-from sandbox.report import Check, Column, Table
+from sandbox.report import Check, Column, Picture, Table
 from sandbox.streams import stream
 
 BATCH, THRESHOLD = 16, 1.0
@@ -19,8 +19,7 @@ BATCH, THRESHOLD = 16, 1.0
     cell=["rnn", "rnn:identity", "lstm", "gru"],
     hidden=[64], seq_len=[200],
     gain=[1.5, 2.0, 4.0],
-    init=["orthogonal"], source=["noise"],
-    dtype=["float64"],
+    init=["orthogonal"], source=["noise"], dtype=["float64"],
     seeds=5, quick=dict(hidden=[4], seq_len=[12], gain=[4.0], seeds=2),
     settings=sources.SETTINGS,
     check=sources.check,
@@ -35,6 +34,7 @@ BATCH, THRESHOLD = 16, 1.0
         note="cos clip: cosine between dL/dW before and after clipping at 1, by its norm or element by element",
         subject="d loss(T) / d h(t) at initialisation",
     ),
+    picture=Picture(curve="profile", series="log10_grad_h", x="lag (steps)", y="norm of dL/dh(t)", theory="rate_exact"),
 )  # fmt: skip
 def exploding(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv, column):
     """How fast the gradient of a loss at the last step grows on its way back, and what clipping makes of it.

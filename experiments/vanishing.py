@@ -8,7 +8,7 @@ from sandbox.diagnostics.precision import float32_limits, nonfinite_status
 from sandbox.diagnostics.spectrum import recurrent_spectrum
 from sandbox.experiment import experiment
 from sandbox.layers import Layer
-from sandbox.report import Check, Column, Table
+from sandbox.report import Check, Column, Picture, Table
 from sandbox.streams import stream
 
 BATCH = 16
@@ -18,8 +18,7 @@ BATCH = 16
     cell=["rnn", "rnn:identity", "lstm", "gru"],
     hidden=[64], seq_len=[200],
     gain=[0.8, 1.0, 1.25],
-    init=["orthogonal"], source=["noise"],
-    dtype=["float64"],
+    init=["orthogonal"], source=["noise"], dtype=["float64"],
     seeds=5, quick=dict(hidden=[4], seq_len=[12], gain=[0.8], seeds=2),
     settings=sources.SETTINGS,
     check=sources.check,
@@ -33,6 +32,7 @@ BATCH = 16
                 Check("rate_c", "rate_c_exact", "dL/dc by f a step in an LSTM of zeros")],
         subject="d loss(T) / d h(t) at initialisation",
     ),
+    picture=Picture(curve="profile", series="log10_grad_h", x="lag (steps)", y="norm of dL/dh(t)", theory="rate_exact"),
 )  # fmt: skip
 def vanishing(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv, column):
     """How fast the gradient of a loss at the last step dies on its way back.

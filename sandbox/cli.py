@@ -241,7 +241,9 @@ def _experiment_command(experiment) -> click.Command:
         click.Option(["--seeds"], metavar="N", help=seeds),
         click.Option(["--seed"], multiple=True, metavar="LIST", help="exactly these seeds"),
         click.Option(["--quick"], is_flag=True, help="the small grid that the tests run"),
+        *_preset_option(experiment),
         click.Option(["--dry-run", "--dry_run"], is_flag=True, help="say what would run; compute and write nothing"),
+        click.Option(["--no-plot", "--no_plot"], is_flag=True, envvar="SANDBOX_NO_PLOT", help="write no picture"),
         _out_option(),
         _format_option(),
     ]
@@ -253,6 +255,11 @@ def _experiment_command(experiment) -> click.Command:
         experiment.name, {**HELP}, callback, [*axes, *settings, *options], experiment.description,
         epilog="LIST is 32,64 or start:stop:step (stop included) or all.",
     )  # fmt: skip
+
+
+def _preset_option(experiment) -> list[click.Option]:
+    names = ", ".join(experiment.presets)
+    return [click.Option(["--preset"], metavar="NAME", help=f"another grid: {names}")] if names else []
 
 
 def _spellings(name: str) -> list[str]:
@@ -299,10 +306,11 @@ def _run(experiment, options: dict) -> int:
     settings = {name: options[name] for name in experiment.settings if options[name] is not None}
     listed = ",".join(options["seed"]) if options["seed"] else None
     count = options["seeds"]
+    chosen = {"quick": options["quick"], "preset": options.get("preset")}
     if count is None and listed is None:
-        count = experiment.quick.get("seeds", experiment.seeds) if options["quick"] else experiment.seeds
+        count = experiment.overrides(**chosen).get("seeds", experiment.seeds)
     seeds = resolve_seeds(count, listed)
-    grid = experiment.grid(flags, settings, options["quick"])
+    grid = experiment.grid(flags, settings, **chosen)
     parsed = experiment.parse_settings(settings)
     total, root = sweep.count(grid, seeds), Path(options["out"])
     if not options["out"]:
@@ -311,7 +319,7 @@ def _run(experiment, options: dict) -> int:
         _print_plan(experiment, grid, seeds, settings, root)
         return 0
     path, failed = _sweep(experiment, grid, seeds, settings, parsed, root, total)
-    _print_run(path, options["format"])
+    _print_run(path, options["format"], plot=not options["no_plot"])
     return 1 if failed else 0
 
 
@@ -322,8 +330,9 @@ def _sweep(experiment, grid, seeds, settings, parsed, root: Path, total: int) ->
     from sandbox.results import RunWriter
 
     command = shlex.join(["sandbox", *sys.argv[1:]])
-    table = experiment.table.as_dict() if experiment.table else None
-    writer = RunWriter(root, experiment.name, grid, seeds, settings=settings, command=command, table=table)
+    table, picture = (shown and shown.as_dict() for shown in (experiment.table, experiment.picture))
+    shown = {"settings": settings, "command": command, "table": table, "picture": picture}
+    writer = RunWriter(root, experiment.name, grid, seeds, **shown)
     failed, stats = 0, _kernel_stats()
     try:
         with writer, bar(total, stats) as progress:
@@ -380,11 +389,20 @@ def _print_plan(experiment, grid, seeds, settings, root: Path) -> None:
                " run.json")  # fmt: skip
 
 
-def _print_run(path: Path, format: str | None) -> None:
-    from sandbox.report import build, write
+def _print_run(path: Path, format: str | None, plot: bool = False) -> None:
+    """Print a run's table, draw its picture if asked to, and say to people where the picture is."""
+    from sandbox.report import build, picture, write
     from sandbox.results import load
 
-    write(build(load(path)), format, sys.stdout, sys.stderr)
+    run = load(path)
+    write(build(run), format, sys.stdout, sys.stderr)
+    sys.stdout.flush()  # the table first: drawing takes a moment
+    try:
+        drawn = picture.save_quietly(run, sys.stderr) if plot else picture.default_path(run)
+    except KeyboardInterrupt as interrupt:
+        raise type(interrupt)(f"while drawing; the results are in {path}/") from None
+    if drawn is not None and drawn.exists() and format in (None, "rich", "plain"):
+        click.echo(f" picture {drawn}")
 
 
 # ------------------------------------------------------------------------------------------------------ other commands
@@ -420,6 +438,21 @@ def show_command(run, out, format):
     from sandbox.results import find
 
     _print_run(find(run, out), format)
+
+
+@cli.command("plot", short_help="Draw a finished run.")
+@click.argument("run")
+@click.option("--out", metavar="FILE", help="a .png or .svg  [default: the .png in the run's folder]")
+@click.option("--results", metavar="DIR", default="results", show_default=True, help="folder of all results")
+def plot_command(run, out, results):
+    """Draw a finished run: a path, an experiment (its newest run), or part of a run's name."""
+    from sandbox.report.picture import save
+    from sandbox.results import find, load
+
+    try:
+        click.echo(f"picture {save(load(find(run, results)), out)}")
+    except ImportError as error:
+        raise UsageError("plot needs Matplotlib, which is missing (pip install rnn-sandbox[plot])") from error
 
 
 @cli.command("cells", short_help="List the cells.")

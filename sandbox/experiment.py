@@ -28,7 +28,7 @@ from pathlib import Path
 
 from sandbox.axes import Axis, Scalar, Setting
 from sandbox.errors import IMPORT_ERRORS, UsageError, did_you_mean, not_importable, shorten, unknown
-from sandbox.report.spec import Table
+from sandbox.report.spec import Picture, Table
 from sandbox.vocabulary import declare
 
 __all__ = [
@@ -39,7 +39,7 @@ MOST_SEEDS = 100_000
 # Names a row, a curve or the command line already uses for something else.
 RESERVED = {
     "seed", "seeds", "status", "curve", "x", "series", "value", "seconds", "quick", "dry_run", "out", "format", "help",
-    "jobs", "executor", "scheduler", "zip", "where", "sample", "force", "resume", "only_failed",
+    "no_plot", "preset", "jobs", "executor", "scheduler", "zip", "where", "sample", "force", "resume", "only_failed",
 }  # fmt: skip
 
 
@@ -52,15 +52,15 @@ class Experiment:
         The function's name, the first line of its docstring, its file.
     axes
         ``{name: Axis}`` in declared order.
-    seeds, quick
-        Default number of seeds; the overrides of the quick grid.
+    seeds, quick, presets
+        Default number of seeds; the overrides of the quick grid; those of other grids by name.
     settings
         ``{name: Setting}``.
-    table
-        What the report shows, or None for every metric.
+    table, picture
+        What the report shows, or None for every metric; what is drawn, or None for what suits the run.
     """
 
-    def __init__(self, function, axes, seeds, quick, settings, table, check):
+    def __init__(self, function, axes, seeds, quick, presets, settings, table, check, picture):
         functools.update_wrapper(self, function)
         self.function = function
         self.name = function.__name__
@@ -70,8 +70,10 @@ class Experiment:
         self.axes: dict[str, Axis] = axes
         self.seeds: int = seeds
         self.quick: dict = quick
+        self.presets: dict[str, dict] = presets
         self.settings: dict[str, Setting] = settings
         self.table: Table | None = table
+        self.picture: Picture | None = picture
         self.check_inputs = check
 
     def __repr__(self) -> str:
@@ -84,8 +86,9 @@ class Experiment:
         return self.function(*args, **kwargs)
 
     def grid(
-        self, flags: Mapping[str, object] | None = None, settings: Mapping[str, str] | None = None, quick: bool = False
-    ) -> dict[str, list[Scalar]]:
+        self, flags: Mapping[str, object] | None = None, settings: Mapping[str, str] | None = None, quick: bool = False,
+        preset: str | None = None,
+    ) -> dict[str, list[Scalar]]:  # fmt: skip
         """Return the checked values of every axis.
 
         Parameters
@@ -96,6 +99,8 @@ class Experiment:
             Texts of the settings given, which may imply an axis and are checked together with the grid.
         quick
             Start from the quick grid.
+        preset
+            Start from the grid of this name.
 
         Raises
         ------
@@ -107,8 +112,7 @@ class Experiment:
             if name not in self.axes:
                 raise unknown("axis", name, self.axes)
         values = {name: axis.default for name, axis in self.axes.items()}
-        if quick:
-            values |= {name: value for name, value in self.quick.items() if name != "seeds"}
+        values |= {name: value for name, value in self.overrides(quick, preset).items() if name != "seeds"}
         values |= self._implied(settings) | flags
         grid = {name: axis.resolve(values[name]) for name, axis in self.axes.items()}
         self._check_settings(settings, grid)
@@ -118,6 +122,22 @@ class Experiment:
             except ValueError as error:
                 raise UsageError(str(error)) from error
         return grid
+
+    def overrides(self, quick: bool = False, preset: str | None = None) -> dict[str, object]:
+        """Return what the quick grid or a preset puts in the place of the defaults; the key ``seeds`` is their number.
+
+        Raises
+        ------
+        UsageError
+            For an unknown preset, or both.
+        """
+        if preset is None:
+            return self.quick if quick else {}
+        if quick:
+            raise UsageError(f"the grid must be --quick or --preset {shorten(preset)}, got both")
+        if preset not in self.presets:
+            raise unknown("preset", preset, self.presets)
+        return self.presets[preset]
 
     def parse_settings(self, settings: Mapping[str, str]) -> dict[str, object]:
         """Return the value of every setting, None for those not given.
@@ -158,8 +178,10 @@ def experiment(
     *,
     seeds: int = 5,
     quick: Mapping[str, object] | None = None,
+    presets: Mapping[str, Mapping[str, object]] | None = None,
     settings: Sequence[Setting] = (),
     table: Table | None = None,
+    picture: Picture | None = None,
     check: Callable[[dict[str, list[Scalar]], dict[str, str]], None] | None = None,
     **axes: Axis | Sequence[Scalar],
 ) -> Callable[[Callable], Experiment]:
@@ -174,10 +196,14 @@ def experiment(
         Default number of seeds, 0 to seeds - 1.
     quick
         Values replacing the defaults under ``--quick``; the key ``seeds`` sets the number of seeds.
+    presets
+        Further grids by name, each like `quick`: ``presets={"paper": dict(hidden=[100], seeds=10)}``.
     settings
         Text options that are not axes.
     table
         What the report shows; every metric when left out.
+    picture
+        What is drawn of every run; when left out the table's curve, or its first metric against an axis.
     check
         Called with the grid and the texts of the settings given, before anything runs; raises ``ValueError``.
     **axes
@@ -188,7 +214,7 @@ def experiment(
     UsageError
         When the declaration contradicts itself or the function's signature.
     """
-    quick = dict(quick or {})
+    quick, presets = dict(quick or {}), {name: dict(grid) for name, grid in (presets or {}).items()}
 
     def decorate(function: Callable) -> Experiment:
         name = function.__name__
@@ -197,17 +223,22 @@ def experiment(
         _check_names(name, declared, named, len(settings))
         _check_signature(function, [*declared, "seed", *named])
         resolve_seeds(count=seeds)
-        for key, value in quick.items():
-            if key == "seeds":
-                resolve_seeds(count=value)
-            elif key not in declared:
-                raise UsageError(f"quick grid of '{name}' must name declared axes, got {key}")
+        for title, grid in {"quick grid": quick, **{f"preset {key}": grid for key, grid in presets.items()}}.items():
+            for key, value in grid.items():
+                if key == "seeds":
+                    resolve_seeds(count=value)
+                elif key not in declared:
+                    raise UsageError(f"{title} of '{name}' must name declared axes, got {key}")
         for setting in settings:
             if setting.implies is not None and setting.implies[0] not in declared:
                 raise UsageError(f"setting '{setting.name}' of '{name}' must imply a declared axis")
         if table is not None and not isinstance(table, Table):
             raise UsageError(f"table of '{name}' must be a Table, got {shorten(repr(table))}")
-        return Experiment(function, declared, seeds, quick, named, table, check)
+        if picture is not None and not isinstance(picture, Picture):
+            raise UsageError(f"picture of '{name}' must be a Picture, got {shorten(repr(picture))}")
+        if picture is not None and picture.against is not None and picture.against not in declared:
+            raise unknown("axis", picture.against, declared)
+        return Experiment(function, declared, seeds, quick, presets, named, table, check, picture)
 
     return decorate
 

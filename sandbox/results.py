@@ -6,7 +6,7 @@
 ``table.csv``   axes, seed, metrics, status; one row per point and seed
 ``curves.csv``  axes, seed, curve, x, series, value; long form
 ``timing.csv``  axes, seed, seconds; apart, because everything in the other two is reproducible
-``run.json``    the command, grid, versions, machine, commits, kernels, start, end, status, and the table's description
+``run.json``    the command, grid, versions, machine, commits, kernels, start, end, status, what is shown
 ==============  ==================================================================================================
 
 Rows are appended and flushed as points finish. When the run ends, also by Ctrl-C, the CSVs are rewritten in canonical
@@ -130,8 +130,8 @@ class RunWriter:
         Folder of all results, made when missing.
     name, grid, seeds
         Experiment, axes with their values in column order, seeds.
-    settings, command, table
-        Texts of the settings, the command line, `Table.as_dict()`: kept in ``run.json``.
+    settings, command, table, picture
+        Texts of the settings, the command line, `Table.as_dict()`, `Picture.as_dict()`: kept in ``run.json``.
 
     Raises
     ------
@@ -149,6 +149,7 @@ class RunWriter:
         settings: Mapping[str, str] | None = None,
         command: str = "",
         table: Mapping[str, object] | None = None,
+        picture: Mapping[str, object] | None = None,
     ):
         self.axes = list(grid)
         self.kernels: dict[str, object] | None = None
@@ -172,6 +173,7 @@ class RunWriter:
             "kernels": None,
             "curves": {},
             "table": dict(table) if table else None,
+            "picture": dict(picture) if picture else None,
             **provenance.collect(),
         }
         try:
@@ -347,7 +349,11 @@ class Run:
         return self.info["axes"]
 
     def curve(self, name: str, series: str) -> dict[tuple, tuple[list, list]]:
-        """Return ``{(axes..., seed): (x, values)}`` of one series of one curve.
+        """Return ``{(axes..., seed): (x, values)}`` of one series of one curve; errors as in `curves`."""
+        return self.curves(name, [series])[series]
+
+    def curves(self, name: str, wanted: Iterable[str]) -> dict[str, dict[tuple, tuple[list, list]]]:
+        """Return ``{series: {(axes..., seed): (x, values)}}`` of the series that are wanted of one curve.
 
         Raises
         ------
@@ -355,16 +361,16 @@ class Run:
             When ``curves.csv`` is missing or damaged.
         """
         width = len(self.axes) + 1
-        finished = {tuple(format_value(row[axis]) for axis in (*self.axes, "seed")): row for row in self.rows}
-        found: dict[tuple, tuple[list, list]] = {}
+        keys = [tuple(row[axis] for axis in (*self.axes, "seed")) for row in self.rows]
+        finished = {tuple(map(format_value, key)): key for key in keys}
+        found: dict[str, dict[tuple, tuple[list, list]]] = {series: {} for series in wanted}
         header, lines = _read_csv(self.path / "curves.csv", self.notes)
         if header != [*self.axes, "seed", "curve", "x", "series", "value"]:
             raise UsageError(f"{self.path / 'curves.csv'} is not the curve file of this run (wrong columns)")
         for line in lines:
-            row = finished.get(tuple(line[:width]))
-            if line[width] == name and line[width + 2] == series and row is not None:
-                key = tuple(row[axis] for axis in (*self.axes, "seed"))
-                xs, values = found.setdefault(key, ([], []))
+            key = finished.get(tuple(line[:width]))
+            if line[width] == name and line[width + 2] in found and key is not None:
+                xs, values = found[line[width + 2]].setdefault(key, ([], []))
                 xs.append(parse_value(line[width + 1]))
                 values.append(parse_value(line[width + 3]))
         return found
@@ -423,7 +429,7 @@ def _wrong_keys(info: object) -> list[str]:
     """Return the keys of ``run.json`` which are not what reading and showing a run relies on."""
     needed = {"schema": int, "experiment": str, "axes": dict, "seeds": list, "points": int, "status": str}
     needed["curves"] = dict
-    optional = {"seconds": (int, float), "kernels": dict, "table": dict, "settings": dict}
+    optional = {"seconds": (int, float), "kernels": dict, "table": dict, "picture": dict, "settings": dict}
     if not isinstance(info, dict):
         return list(needed)
     wrong = [key for key, kind in needed.items() if not isinstance(info.get(key), kind)]

@@ -1,7 +1,9 @@
 """Every shipped experiment, by existing: its quick grid twice through the command line, and what it must find."""
 
 import csv
+import importlib.util
 import io
+import os
 import re
 import subprocess
 import sys
@@ -16,11 +18,13 @@ FOLDER = Path(__file__).parents[1] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
 
 
-def run(name, folder, *flags):
+def run(name, folder, *flags, plot=False):
     """Run an experiment in a process of its own; the table's rows as dictionaries, and the files' bytes."""
+    env = {**os.environ, "SANDBOX_NO_PLOT": "" if plot else "1"}
     command = [sys.executable, "-m", "sandbox", "run", name, *flags, "--out", str(folder), "--format", "csv"]
-    done = subprocess.run(command, capture_output=True, text=True)
+    done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
+    assert "no picture" not in done.stderr
     (directory,) = Path(folder, name).iterdir()
     table, curves = (directory / file for file in ("table.csv", "curves.csv"))
     with open(table, newline="") as file:
@@ -28,10 +32,13 @@ def run(name, folder, *flags):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_quick_grid_twice_gives_the_same_bytes(name, tmp_path):
+def test_quick_grid_twice_gives_the_same_bytes_and_a_picture(name, tmp_path):
+    plot = importlib.util.find_spec("matplotlib") is not None
     rows, first = run(name, tmp_path / "a", "--quick")
-    _, second = run(name, tmp_path / "b", "--quick")
+    _, second = run(name, tmp_path / "b", "--quick", plot=plot)
     assert first == second
+    assert not list((tmp_path / "a").rglob("*.png"))
+    assert len(list((tmp_path / "b").rglob(f"{name}.png"))) == (plot and load(name).picture is not None)
     assert rows and all(row["status"] == "ok" for row in rows)
 
 

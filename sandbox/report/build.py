@@ -74,8 +74,8 @@ def build(run: Run) -> Report:
     UsageError
         When the table's description in ``run.json`` is damaged.
     """
-    table = _table_of(run)
-    groups = _group(run)
+    table = table_of(run)
+    groups = group(run)
     fields = _axis_fields(run) + _metric_fields(run, table)
     rows = [[*key, *(_cell(field, members) for field in fields[len(key) :])] for key, members in groups.items()]
     if table.spark is not None and table.spark[0] in run.info.get("curves", {}):
@@ -99,7 +99,14 @@ def build(run: Run) -> Report:
     )
 
 
-def _table_of(run: Run) -> Table:
+def table_of(run: Run) -> Table:
+    """Return what the run's table shows: every metric where its experiment does not say.
+
+    Raises
+    ------
+    UsageError
+        When the description in ``run.json`` is damaged.
+    """
     data = run.info.get("table")
     if not data:
         return Table(run.metrics)
@@ -109,7 +116,7 @@ def _table_of(run: Run) -> Table:
         raise UsageError(f"{run.path / 'run.json'} is damaged (its table cannot be read)") from error
 
 
-def _group(run: Run) -> dict[tuple, list[dict]]:
+def group(run: Run) -> dict[tuple, list[dict]]:
     """Return the rows of each combination of axes, in the order the grid was asked for."""
     places = [{value: at for at, value in enumerate(values)} for values in run.axes.values()]
     groups: dict[tuple, list[dict]] = {}
@@ -123,8 +130,7 @@ def _group(run: Run) -> dict[tuple, list[dict]]:
 
 
 def _axis_fields(run: Run) -> list[Field]:
-    varying = [axis for axis, values in run.axes.items() if len(values) > 1]
-    visible = varying or list(run.axes)[:MAIN_AXES]
+    visible = varying(run) or list(run.axes)[:MAIN_AXES]
     return [
         Field(axis, axis, "axis", hidden=axis not in visible, numeric=not isinstance(values[0], (str, bool)))
         for axis, values in run.axes.items()
@@ -222,24 +228,26 @@ def _check_lines(checks: Sequence[dict[str, object]]) -> list[str]:
 
 
 def _title(run: Run, table: Table, fields: Sequence[Field]) -> str:
-    constants = [
-        str(run.axes[field.key][0]) if field.key == "dtype" else f"{field.key} {compact(run.axes[field.key][0])}"
-        for field in fields
-        if field.hidden
-    ]
     seeds = run.info["seeds"]
     count = f"{len(seeds)} seeds" if len(seeds) > 1 else f"seed {seeds[0]}"
     intervals = len(seeds) > 1 and any(field.interval and field.kind == "number" for field in fields)
     mean = "mean [95 %]" if intervals else "mean" if len(seeds) > 1 else ""
-    facts = [table.subject, *constants, *(f"{name} {text}" for name, text in run.info.get("settings", {}).items())]
-    return ", ".join(filter(None, [*facts, count, mean]))
+    facts = [table.subject, *constants(run, [field.key for field in fields if field.hidden]), count, mean]
+    return ", ".join(filter(None, facts))
+
+
+def constants(run: Run, axes: Sequence[str]) -> list[str]:
+    """Return what a title says of `axes` with one value, and of the settings."""
+    values = {axis: compact(run.axes[axis][0]) for axis in axes}
+    named = [value if axis == "dtype" else f"{axis} {value}" for axis, value in values.items()]
+    return [*named, *(f"{name} {text}" for name, text in run.info.get("settings", {}).items())]
 
 
 def _warnings(run: Run) -> list[str]:
     lines = []
     bad = [row for row in run.rows if row["status"] != "ok"]
     if bad:
-        where = ", ".join(f"{name} {compact(bad[0][name])}" for name in (*_varying(run), "seed"))
+        where = ", ".join(f"{name} {compact(bad[0][name])}" for name in (*varying(run), "seed"))
         lines.append(f"{len(bad)} of {len(run.rows)} points not ok, the first: {where}: {bad[0]['status']}")
     if run.info["status"] != "finished":
         state = "unfinished" if run.info["status"] == "running" else run.info["status"]
@@ -247,7 +255,8 @@ def _warnings(run: Run) -> list[str]:
     return lines + run.notes
 
 
-def _varying(run: Run) -> list[str]:
+def varying(run: Run) -> list[str]:
+    """Return the axes with more than one value."""
     return [axis for axis, values in run.axes.items() if len(values) > 1]
 
 

@@ -1,9 +1,11 @@
-"""What an experiment's table shows, as plain data that survives a trip through ``run.json``."""
+"""What an experiment's table and picture show, as plain data that survives a trip through ``run.json``."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+
+from sandbox.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -102,3 +104,106 @@ class Table:
         columns = [Column(**column) for column in data.get("columns", ())]
         checks = [Check(**check) for check in data.get("checks", ())]
         return cls(**{**data, "columns": columns, "checks": checks})
+
+
+@dataclass(frozen=True)
+class Picture:
+    """What the picture of an experiment shows: a curve over its own x, or a metric against an axis.
+
+    One line for each combination of the other axes: the mean over seeds with its 95 % t interval. More lines than fit
+    are spread over small panels.
+
+    Parameters
+    ----------
+    curve, series
+        A curve and what is drawn of it. Several series share one panel; a sequence of sequences is one panel each,
+        above one another: ``series=[["loss", "validation_loss"], ["gradient_norm"]]``.
+    metric, against
+        A metric and the axis it is drawn against.
+    x, y
+        Labels with units; `y` is one per panel where there are several.
+    title
+        Stands above the picture; the table's subject when left out.
+    log
+        Logarithmic y, one for all panels or one for each. A series whose name begins with ``log10_`` always is.
+        Means and intervals are then those of the logarithm.
+    limits
+        Range of y in the first panel, such as ``(0, 1)`` for a share; values that are all 0 or 1 have it anyway.
+    theory
+        Metric with the exact value: of the factor per unit of x for a curve, of the metric otherwise. Dashed.
+    baseline
+        Metric with the level to beat, drawn across the first panel.
+    events
+        A series that is 1 where something happened and 0 elsewhere: ticks below the last panel.
+    reference
+        The series that the others should equal: black and dashed, once where all lines have the same.
+    seed
+        ``"mean"``, or ``"first"`` for the first seed alone.
+
+    Raises
+    ------
+    UsageError
+        When the parts do not fit together.
+
+    Examples
+    --------
+    >>> Picture(curve="training", series=[["loss"], ["gradient_norm"]], events="clipped", log=True).log
+    (True, True)
+    """
+
+    curve: str | None = None
+    series: Sequence[str] | Sequence[Sequence[str]] = ()
+    metric: str | None = None
+    against: str | None = None
+    x: str = ""
+    y: str | Sequence[str] = ()
+    title: str = ""
+    log: bool | Sequence[bool] = False
+    limits: tuple[float, float] | None = None
+    theory: str | None = None
+    baseline: str | None = None
+    events: str | None = None
+    reference: str = "actual"
+    seed: str = "mean"
+
+    def __post_init__(self):
+        series = [self.series] if isinstance(self.series, str) else list(self.series)
+        stacked = any(not isinstance(entry, str) for entry in series)
+        panels = [(entry,) if isinstance(entry, str) else tuple(entry) for entry in series] if stacked else [series]
+        panels = tuple(tuple(panel) for panel in panels if panel)
+        count = len(panels) or 1
+        labels = (self.y,) if isinstance(self.y, str) else tuple(self.y)
+        log = (self.log,) * count if isinstance(self.log, bool) else tuple(self.log)
+        object.__setattr__(self, "series", panels)
+        object.__setattr__(self, "y", tuple(label for label in labels if label or count > 1))
+        object.__setattr__(self, "log", log)
+        object.__setattr__(self, "limits", tuple(self.limits) if self.limits else None)
+        if (self.curve is None) == (self.metric is None) or bool(panels) != (self.curve is not None):
+            raise UsageError("a picture must have a curve with series, or a metric, and not both")
+        if (self.metric is None) != (self.against is None):
+            raise UsageError("a picture of a metric must have an axis which it is drawn against, and a curve has none")
+        words = [self.curve, self.metric, self.against, self.theory, self.baseline, self.events]
+        words = [word for word in words if word is not None] + [self.x, self.title, self.reference, *self.y]
+        if not all(isinstance(word, str) for word in [*words, *(name for panel in panels for name in panel)]):
+            raise UsageError("names and labels of a picture must be texts")
+        if self.limits is not None and not (len(self.limits) == 2 and float(self.limits[0]) < float(self.limits[1])):
+            raise UsageError(f"limits of a picture must be two rising numbers, got {self.limits}")
+        if len(self.y) not in (0, count) or len(log) != count:
+            raise UsageError(f"a picture of {count} panels must have {count} values of y and log, or one of log")
+        if self.seed not in ("mean", "first"):
+            raise UsageError(f"seed of a picture must be mean or first, got {self.seed}")
+
+    def as_dict(self) -> dict:
+        """Return the picture's description as JSON-ready data."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, data: dict) -> Picture:
+        """Return the picture that `as_dict` described.
+
+        Raises
+        ------
+        TypeError, UsageError
+            When `data` was not written by `as_dict`.
+        """
+        return cls(**data)
