@@ -69,8 +69,8 @@ class Axis:
         ``int``, ``float``, ``str`` or ``bool``; taken from `default` when left out.
     choices
         Allowed values, or a function returning them (called only when a value is checked or shown).
-    minimum, maximum, above
-        Bounds of a number; `above` is a minimum that is itself excluded.
+    minimum, maximum, above, below
+        Bounds of a number; those of `above` and `below` are themselves excluded.
     accept
         Called with a text that is not one of the choices: returns how it is written if it will do all the same, raises
         `UsageError` if not.
@@ -90,6 +90,7 @@ class Axis:
     minimum: float | None = None
     maximum: float | None = None
     above: float | None = None
+    below: float | None = None
     accept: Callable[[str], str] | None = None
     help: str = ""
     name: str = "value"
@@ -112,6 +113,8 @@ class Axis:
         noun = "a whole number" if self.kind is int else "a finite number"
         if self.above is not None:
             noun += f" above {self.above:g}"
+        if self.minimum is not None and self.below is not None:
+            return f"{noun} from {_plain(self.minimum)} to below {_plain(self.below)}"
         if self.minimum is not None and self.maximum is not None:
             return f"{noun} from {_plain(self.minimum)} to {_plain(self.maximum)}"
         if self.minimum is not None:
@@ -160,6 +163,7 @@ class Axis:
         return (
             math.isfinite(number)
             and (self.above is None or number > self.above)
+            and (self.below is None or number < self.below)
             and (self.minimum is None or number >= self.minimum)
             and (self.maximum is None or number <= self.maximum)
         )

@@ -21,16 +21,17 @@ from pathlib import Path
 
 import numpy as np
 
-from sandbox import losses, optim
+from sandbox import losses, optim, tasks
 from sandbox.clipping import Clipper
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels.reductions import mean
 from sandbox.layers.module import check_size
+from sandbox.model import Model
 from sandbox.omega import omega
 from sandbox.report import progress
 from sandbox.streams import stream
 
-__all__ = ["Fit", "Recipe", "Trainer", "fit"]
+__all__ = ["Fit", "Recipe", "Trainer", "check", "fit", "model_for"]
 
 POLICIES = ("stop", "skip")
 RECORDS = 250  # most points of a training curve
@@ -136,7 +137,7 @@ class Fit:
         """As columns of a results table; updates and sequences to success are None without success."""
         solved = {"updates_to_success": self.updates, "sequences_to_success": self.updates * self.batch}
         columns = {"solved": float(self.solved)} | (solved if self.solved else dict.fromkeys(solved))
-        columns |= {"updates": self.updates, "loss": self.loss, "baseline": self.baseline}
+        columns |= {"updates_done": self.updates, "loss": self.loss, "baseline": self.baseline}
         columns |= {"loss_ratio": self.loss / self.baseline, "score": self.score} | self.clipping
         return columns | ({"status": self.status} if self.status else {})
 
@@ -386,15 +387,39 @@ def fit(model, task, recipe=None, *, seq_len=None, seed=0, **settings) -> Fit:
 
     Examples
     --------
-    >>> from sandbox import tasks
-    >>> from sandbox.model import Model
     >>> task = tasks.load("adding")
-    >>> model = Model(task.input_size, task.output_size, cell="gru", hidden=8, rng=stream("init", 0))
+    >>> model = model_for(task, seed=0, cell="gru", hidden=8)
     >>> fit(model, task, seq_len=20, updates=3, batch=4, evaluation=8).updates
     3
     """
     recipe = recipe or Recipe(**settings)
     return Trainer(model, task, recipe, seq_len=seq_len or task.seq_len, seed=seed).run()
+
+
+def model_for(task, seed, **arguments) -> Model:
+    """A model with the task's inputs, outputs and head, initial weights from stream "init", masks from "dropout"."""
+    return Model(task.input_size, task.output_size, rng=stream("init", seed), noise=stream("dropout", seed),
+                 **({"head": task.head} | arguments))  # fmt: skip
+
+
+def check(grid, settings) -> None:
+    """Refuse what no point of a grid could be trained with, before anything runs: an experiment's `check`.
+
+    Raises
+    ------
+    UsageError
+        A sequence too short for its task or its window, or dropout without a second layer.
+    """
+    names = [name for name in grid.get("task", ()) if name != "none"]
+    shortest = min(grid.get("seq_len", (math.inf,)))
+    for name in names:
+        if shortest < math.inf:
+            tasks.load(name).check(shortest)
+    if max(grid.get("window", (0,))) > shortest:
+        raise UsageError(f"window must be at most seq_len={shortest}, got {max(grid['window'])}")
+    if max(grid.get("dropout", (0,))) > 0 and min(grid.get("layers", (1,))) == 1:
+        hint = "it acts between layers; recurrent_dropout acts within one"
+        raise UsageError(f"dropout must be 0 with one layer, got {max(grid['dropout'])} ({hint})")
 
 
 class _LiveLine:

@@ -18,6 +18,12 @@ def _init_names() -> Sequence[str]:
     return inits.names()
 
 
+def _optimiser_names() -> Sequence[str]:
+    from sandbox import optim  # late: the same
+
+    return optim.NAMES
+
+
 WELL_KNOWN: dict[str, Axis] = {
     "cell": Axis(
         kind=str,
@@ -39,6 +45,15 @@ WELL_KNOWN: dict[str, Axis] = {
     "lr": Axis(kind=float, above=0, help="learning rate"),
     "init": Axis(kind=str, choices=_init_names, help="initialisation of the recurrent matrix"),
     "source": Axis(kind=str, choices=sources.names, help="what flows in"),
+    "direction": Axis(kind=str, choices=("forward", "both"), help="recurrent layers in one direction or in both"),
+    "dropout": Axis(kind=float, minimum=0, below=1, help="dropout between layers"),
+    "recurrent_dropout": Axis(kind=float, minimum=0, below=1, help="dropout of h in recurrent products"),
+    "zoneout": Axis(kind=float, minimum=0, below=1, help="chance of a state to stay as it was"),
+    "updates": Axis(kind=int, minimum=1, maximum=10_000_000, help="most updates of a training run"),
+    "optimiser": Axis(kind=str, choices=_optimiser_names, help="update rule"),
+    "clip": Axis(kind=str, choices=("none", "global", "tensor", "value"), help="gradient clipping"),
+    "threshold": Axis(kind=float, above=0, help="clipping threshold"),
+    "window": Axis(kind=int, minimum=1, maximum=1_000_000, help="steps through which a gradient passes"),
     "dtype": Axis(kind=str, choices=("float32", "float64"), help="floating-point type"),
 }
 

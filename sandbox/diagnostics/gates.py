@@ -3,9 +3,10 @@
 import numpy as np
 
 from sandbox.kernels import gemm
+from sandbox.kernels.activations import log_array
 from sandbox.kernels.reductions import mean, norm
 
-__all__ = ["gate_means", "input_drive"]
+__all__ = ["gate_means", "input_drive", "memory_times"]
 
 
 def gate_means(layer, run) -> dict[str, float]:
@@ -23,6 +24,35 @@ def gate_means(layer, run) -> dict[str, float]:
     lengths = np.full(B, T) if run.lengths is None else run.lengths
     live = np.arange(T)[:, None] < lengths
     return {f"mean_{name}": float(mean(np.ascontiguousarray(run.gates[name][live]))) for name in layer.cell.gates}
+
+
+def memory_times(layer, run, suffix="") -> dict[str, float]:
+    """Columns `keep` and `tau`: what the gate that keeps the past is, and how many steps that makes.
+
+    For every unit the mean gate f over time and batch, and its time constant -1 / ln f in steps; `keep` is the mean
+    over units, `tau` the median, because a few units that keep everything would decide a mean. Of a cell without such a
+    gate nothing.
+
+    Parameters
+    ----------
+    layer : Layer
+    run : Trajectory
+        Of a forward pass whose gates are still in place.
+    suffix : str
+        Appended to the columns' names.
+    """
+    keeping = [name for name, sign in layer.cell.memory.items() if sign > 0]
+    if not keeping:
+        return {}
+    T, B = run.x.shape[:2]
+    live = np.arange(T)[:, None] < (np.full(B, T) if run.lengths is None else run.lengths)
+    gate = run.gates[keeping[0]][live].astype("float64")
+    means = np.array([mean(np.ascontiguousarray(gate[:, unit])) for unit in range(gate.shape[1])])
+    with np.errstate(divide="ignore"):
+        times = np.sort(-1.0 / log_array(means))
+    middle = len(times) // 2
+    median = times[middle] if len(times) % 2 else (times[middle - 1] + times[middle]) / 2
+    return {f"keep{suffix}": float(mean(means)), f"tau{suffix}": float(median)}
 
 
 def input_drive(layer, x) -> float:

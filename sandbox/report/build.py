@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from sandbox.axes import Scalar, show_scalar
 from sandbox.errors import UsageError
 from sandbox.report.numbers import compact
-from sandbox.report.spec import Check, Column, Table
+from sandbox.report.remarks import check_lines, compare, correlation_lines, reach_lines
+from sandbox.report.spec import Column, Table
 from sandbox.report.statistics import Summary, steps, summarise
 
 if TYPE_CHECKING:
@@ -82,7 +83,7 @@ def build(run: Run) -> Report:
         spark_field, sparks = _sparks(run, table.spark, list(groups))
         fields.append(spark_field)
         rows = [[*row, spark] for row, spark in zip(rows, sparks, strict=True)]
-    checks = [_check(run, check) for check in table.checks]
+    checks = [compare(run, check) for check in table.checks]
     return Report(
         run=str(run.path),
         experiment=run.info["experiment"],
@@ -94,7 +95,12 @@ def build(run: Run) -> Report:
         subject=table.subject,
         checks=checks,
         warnings=_warnings(run),
-        remarks=[*([table.note] if table.note else []), *_check_lines(checks)],
+        remarks=[
+            *([table.note] if table.note else []),
+            *reach_lines(run, table.reach),
+            *correlation_lines(run, table),
+            *check_lines(checks),
+        ],  # fmt: skip
         last=_last_line(run),
     )
 
@@ -203,28 +209,6 @@ def condense(values: Sequence[float], width: int) -> tuple[float, ...]:
 def _finite_mean(values: Sequence[object]) -> float:
     numbers = [value for value in values if isinstance(value, (int, float)) and math.isfinite(value)]
     return math.fsum(value / len(numbers) for value in numbers) if numbers else math.nan
-
-
-def _check(run: Run, check: Check) -> dict[str, object]:
-    pairs = [(row.get(check.value), row.get(check.oracle)) for row in run.rows]
-    finite = [
-        abs(value - oracle)
-        for value, oracle in pairs
-        if all(isinstance(number, (int, float)) and math.isfinite(number) for number in (value, oracle))
-    ]
-    known = sum(oracle is not None for _, oracle in pairs)
-    return {"text": check.text, "deviation": max(finite, default=None), "rows": len(finite), "known": known}
-
-
-def _check_lines(checks: Sequence[dict[str, object]]) -> list[str]:
-    lines = []
-    for check in checks:
-        if check["known"] and not check["rows"]:
-            lines.append(f"check: {check['text'] or 'exact value'}; known for {check['known']} rows, measured in none")
-        if check["rows"]:
-            found = f"largest deviation {check['deviation']:.2g} over {check['rows']} rows"
-            lines.append(f"check: {check['text']}; {found}" if check["text"] else f"check: {found}")
-    return lines or ["check: no row has an exact value to compare with"] if checks else []
 
 
 def _title(run: Run, table: Table, fields: Sequence[Field]) -> str:

@@ -54,6 +54,25 @@ class Check:
 
 
 @dataclass(frozen=True)
+class Reach:
+    """The largest value of an axis at which a metric's mean over seeds is at least `level`: a line below the table."""
+
+    axis: str
+    metric: str
+    text: str = ""
+    level: float = 0.5
+
+
+@dataclass(frozen=True)
+class Correlation:
+    """Spearman's rank correlation of two metrics over all rows: a line below the table."""
+
+    x: str
+    y: str
+    text: str = ""
+
+
+@dataclass(frozen=True)
 class Table:
     """What the report of an experiment shows.
 
@@ -65,6 +84,10 @@ class Table:
         ``(curve, series)`` drawn as a small profile in the last column.
     checks
         Exact values to compare with.
+    reach
+        How far along an axis a metric holds, for each combination of the others.
+    correlations
+        Pairs of metrics.
     note
         A line below the table.
     subject
@@ -79,6 +102,8 @@ class Table:
     columns: Sequence[Column | str] = field(default_factory=tuple)
     spark: tuple[str, str] | None = None
     checks: Sequence[Check] = ()
+    reach: Reach | None = None
+    correlations: Sequence[Correlation] = ()
     note: str = ""
     subject: str = ""
 
@@ -86,6 +111,7 @@ class Table:
         columns = tuple(Column(column) if isinstance(column, str) else column for column in self.columns)
         object.__setattr__(self, "columns", columns)
         object.__setattr__(self, "checks", tuple(self.checks))
+        object.__setattr__(self, "correlations", tuple(self.correlations))
         object.__setattr__(self, "spark", tuple(self.spark) if self.spark else None)
 
     def as_dict(self) -> dict:
@@ -103,7 +129,9 @@ class Table:
         """
         columns = [Column(**column) for column in data.get("columns", ())]
         checks = [Check(**check) for check in data.get("checks", ())]
-        return cls(**{**data, "columns": columns, "checks": checks})
+        reach = Reach(**data["reach"]) if data.get("reach") else None
+        pairs = [Correlation(**pair) for pair in data.get("correlations", ())]
+        return cls(**{**data, "columns": columns, "checks": checks, "reach": reach, "correlations": pairs})
 
 
 @dataclass(frozen=True)
