@@ -170,7 +170,7 @@ class Trainer:
         self.states = None
         self.done, self.skipped, self.status = 0, [], ""
         self.training, self.evaluation = [], []
-        self._held_out = self._hold_out()
+        self.held_out = self._hold_out()
 
     def _check(self):
         model, task, recipe = self.model, self.task, self.recipe
@@ -208,11 +208,7 @@ class Trainer:
     def step(self):
         """Draw, differentiate, clip, update; returns the loss and what clipping did."""
         recipe, model = self.recipe, self.model
-        batch = self._draw(self.source, self.rng)
-        found = model.differentiate(
-            batch.x.astype(model.dtype), self._target(batch), loss=self.task.loss, reduction=recipe.reduction,
-            mask=batch.mask, lengths=batch.lengths, states=self.states, window=recipe.window,
-            checkpoint_every=recipe.checkpoint_every)  # fmt: skip
+        found = self._differentiate(self._draw(self.source, self.rng), self.states, recipe.window)
         if recipe.omega:
             self._regularise()
         clipped, lr = self.clipper.apply(model.gradient), self.rate(self.done)
@@ -225,6 +221,20 @@ class Trainer:
         if (self.done - 1) % max(1, recipe.updates // RECORDS) == 0:
             self.training.append((self.done, found.loss, clipped.before, clipped.after, lr, int(clipped.clipped)))
         return found.loss, clipped
+
+    def _differentiate(self, batch, states, window):
+        recipe, model = self.recipe, self.model
+        return model.differentiate(
+            batch.x.astype(model.dtype), self._target(batch), loss=self.task.loss, reduction=recipe.reduction,
+            mask=batch.mask, lengths=batch.lengths, states=states, window=window,
+            checkpoint_every=recipe.checkpoint_every)  # fmt: skip
+
+    def gradient(self, **window):
+        """dL/dparameters of the first batch that was held out, a copy; `window` in the place of the recipe's."""
+        noise = self.model.noise_state()
+        self._differentiate(self.held_out[0], None, window.get("window", self.recipe.window))
+        self.model.set_noise_state(noise)
+        return self.model.gradient.copy()
 
     def _target(self, batch):
         return batch.target if self.task.loss == "softmax" else batch.target.astype(self.model.dtype)
@@ -251,7 +261,7 @@ class Trainer:
     def evaluate(self):
         """Mean loss and score over the sequences that were held out."""
         states, found = None, []
-        for batch in self._held_out:
+        for batch in self.held_out:
             output = self.model.forward(batch.x.astype(self.model.dtype), states, batch.lengths)
             if self.source is not None:
                 states = self.model.last.states()
