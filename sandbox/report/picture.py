@@ -130,7 +130,10 @@ def _matplotlib():
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a character that the font has not, a panel that is too small for its label
-        import matplotlib
+        try:
+            import matplotlib
+        except ValueError as error:  # of its settings it reads MPLBACKEND as early as this
+            raise UsageError(f"Matplotlib cannot be imported: {shorten(str(error), 100)}") from error
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
@@ -219,7 +222,7 @@ def _draw(axes: Axes, content: Plan, facet: Facet, row: int, span: tuple[float, 
         if line.kind != "data":
             axes.plot(line.x, line.y, **EXTRAS[line.kind][0], gid=line.kind)
         elif content.ticks:
-            _draw_points(axes, line, drawn, content.connected, scale.limits or axes.get_ylim())
+            _draw_points(axes, line, drawn, content.connected, scale.limits)
         else:
             _draw_curve(axes, line, 0.2 if drawn < 4 else 0.13)
     for at, (place, shares) in enumerate(sorted(events.items())):
@@ -252,17 +255,17 @@ def _draw_curve(axes: Axes, line: Line, alpha: float) -> None:
                   clip_on=False, gid="stop")  # fmt: skip
 
 
-def _draw_points(axes: Axes, line: Line, count: int, connected: bool, reach: tuple[float, float]) -> None:
+def _draw_points(axes: Axes, line: Line, count: int, connected: bool, reach: tuple[float, float] | None) -> None:
     """Draw means with their intervals, each line a little beside the others so that equal values stay visible."""
     from matplotlib.transforms import ScaledTranslation
 
     apart = 3.0 if connected else 7.0
     beside = apart * (line.place - (count - 1) / 2) / 72
     moved = axes.transData + ScaledTranslation(beside, 0, axes.figure.dpi_scale_trans)
-    look = dict(color=COLOURS[line.place], transform=moved, clip_on=False)
+    look = dict(color=COLOURS[line.place], transform=moved)
     for x, low, high in zip(line.x, line.low, line.high, strict=True):
         if math.isfinite(low) and math.isfinite(high):
-            ends = [min(max(end, reach[0]), reach[1]) for end in (low, high)]
+            ends = [low, high] if reach is None else [max(low, reach[0]), min(high, reach[1])]
             axes.plot([x, x], ends, linewidth=1.2, marker="_", markersize=6, zorder=2, gid="interval", **look)
     axes.plot(
         line.x, line.y, linestyle="-" if connected else "none", marker=MARKERS[line.place], markersize=6,
