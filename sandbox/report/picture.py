@@ -1,8 +1,8 @@
 """Draws pictures of runs with Matplotlib, which is imported here alone and only when something is drawn.
 
 The same data gives the same bytes: nothing is read from a user's matplotlibrc, and no date, version or random name is
-written. Colours are those of Okabe & Ito 2008 (*Color Universal Design*), which people with any colour vision can
-tell apart; markers say the same without colour.
+written. Colours are those of Okabe & Ito 2008 (*Color Universal Design*), without yellow, and the wine red of Tol 2021
+(*Colour schemes*, "muted"): people with any colour vision can tell them apart. Markers say the same without colour.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sandbox.results import Run
 
 SUFFIXES = (".png", ".svg")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (5, 1.2, 1, 1.2)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 GREY = "#555555"
