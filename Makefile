@@ -43,5 +43,5 @@ clean: ## remove the environment, builds and caches; results stay
 ifneq "$(CURDIR)" "$(shell cat $(STAMP) 2>/dev/null)"
 .PHONY: $(STAMP)
 endif
-$(STAMP): setup.cfg setup.py pyproject.toml constraints.txt
+$(STAMP): Makefile setup.cfg setup.py pyproject.toml constraints.txt
 	@sh tools/setup_venv.sh $@ $(EXTRAS) $^

@@ -136,7 +136,7 @@ def test_second_call_does_no_set_up(tree):
     assert second.err == ""
 
 
-@pytest.mark.parametrize("name", ["setup.cfg", "pyproject.toml", "constraints.txt"])
+@pytest.mark.parametrize("name", ["Makefile", "setup.cfg", "pyproject.toml", "constraints.txt"])
 def test_changed_requirements_are_installed_into_the_same_environment(tree, name):
     tree.make("test")
     later = tree.stamp.stat().st_mtime + 1

@@ -20,7 +20,7 @@ from sandbox.cli import cli
 from sandbox.errors import UsageError
 from sandbox.experiment import experiment
 from sandbox.report import Picture, Table
-from sandbox.report.panels import MOST_LINES, MOST_PANELS, STRETCHES, NothingToDraw, picture_of, plan
+from sandbox.report.panels import MOST_LINES, MOST_PANELS, STRETCHES, WINDOW, NothingToDraw, picture_of, plan
 from sandbox.report.picture import COLOURS, MARKERS, decade_ticks, default_path, figure, render, save, save_quietly
 from sandbox.results import RunWriter, load
 from sandbox.sweep import Point, Row
@@ -333,14 +333,22 @@ def test_long_curves_are_averaged_inside_each_seed_first(tmp_path):
     assert "each point of a curve is a mean over about 8 neighbouring ones" in content.notes
 
 
-def test_of_a_long_prediction_the_extremes_are_kept(tmp_path):
-    def spiky(seed, **others):
-        values = [float(at == 1234) - 2 * (at == 2345) for at in range(5000)]
+def test_of_long_predictions_the_end_is_shown_as_it_is(tmp_path):
+    def wave(seed, **others):
+        values = [math.sin(at) for at in range(5000)]
         return {}, {"forecast": {"t": list(range(5000)), "actual": values, "predicted": values}}
 
-    (actual, line) = planned(make_run(tmp_path, spiky, FORECAST, cell=["rnn"])).facets[0].panels[0]
-    assert len(line.x) <= 1000 and line.y == actual.y
-    assert line.x[line.y.index(1.0)] == 1234 and line.x[line.y.index(-2.0)] == 2345
+    content = planned(make_run(tmp_path, wave, FORECAST, cell=["rnn"]))
+    (actual, line) = content.facets[0].panels[0]
+    assert line.x == list(range(5000 - WINDOW, 5000)) and line.y == actual.y == [math.sin(x) for x in line.x]
+    assert content.notes == ["the last 400 of 5000 points"] and content.keys == [("predicted", 0)]
+
+
+def test_predictions_that_would_hide_each_other_have_panels(tmp_path):
+    content = planned(make_run(tmp_path, forecast, FORECAST, cell=["a", "b", "c", "d"]))
+    assert [facet.title for facet in content.facets] == ["cell a", "cell b", "cell c", "cell d"]
+    assert [[line.kind for line in facet.panels[0]] for facet in content.facets] == [["reference", "data"]] * 4
+    assert content.keys == [("predicted", 0)] and content.key_title == ""
 
 
 def test_gaps_and_seeds_that_stop(tmp_path):
@@ -368,7 +376,7 @@ def test_gaps_and_seeds_that_stop(tmp_path):
 @pytest.mark.parametrize("log", [True, False])
 def test_values_of_any_size(tmp_path, value, log):
     def flat(seed, **others):
-        return {}, {"c": {"x": [0, 1, 2], "y": [value, value, 1.0 + seed]}}
+        return {}, {"c": {"x": [0, 1, 2, 3], "y": [value, value, -value, 1.0 + seed]}}
 
     run = make_run(tmp_path, flat, Picture(curve="c", series="y", log=log), cell=["rnn"])
     assert render(planned(run), "png").startswith(b"\x89PNG")
@@ -436,7 +444,7 @@ def test_the_same_data_gives_the_same_bytes(tmp_path, profiles, suffix):
     first = save(profiles, tmp_path / f"a.{suffix}").read_bytes()
     assert save(profiles, tmp_path / f"b.{suffix}").read_bytes() == first
     # Another process, another order of hashes, another user's matplotlibrc.
-    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\nfont.size: 30\naxes.grid: False\nsavefig.dpi: 33\n")
+    (tmp_path / "matplotlibrc").write_text("lines.linewidth: 9\naxes.facecolor: red\nxtick.direction: in\n")
     code = "import sys; from sandbox.report.picture import save; from sandbox.results import load; "
     code += "save(load(sys.argv[1]), sys.argv[2])"
     env = {"PYTHONHASHSEED": "7", "MATPLOTLIBRC": str(tmp_path), "PYTHONPATH": str(Path(sandbox.__file__).parents[1])}
@@ -620,6 +628,15 @@ def test_without_matplotlib(here, monkeypatch):
     result = call("plot", "decay")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "error: plot needs Matplotlib, which is missing (pip install rnn-sandbox[plot])\n"
+
+
+def test_a_backend_that_matplotlib_does_not_know_is_one_line(here):
+    call("run", "decay", "--no-plot")
+    command = [sys.executable, "-m", "sandbox", "plot", "decay"]
+    env = {**os.environ, "MPLBACKEND": "nonsense", "PYTHONPATH": str(Path(sandbox.__file__).parents[1])}
+    done = subprocess.run(command, env=env, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert re.fullmatch(r"error: Matplotlib cannot be imported: [^\n]*'nonsense' is not[^\n]*\n", done.stderr)
 
 
 def test_a_run_without_a_picture_does_not_import_matplotlib(here):

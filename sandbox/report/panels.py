@@ -24,10 +24,12 @@ if TYPE_CHECKING:
 MOST_LINES = 8
 MOST_PANELS = 12
 MOST_COLUMNS = 4
-# A curve of more than twice as many points is brought to a point for each of so many stretches of it; one whose
-# extremes are kept to two.
+# A curve of more than twice as many points is brought to a mean for each of so many stretches of it.
 STRETCHES = 125
-EXTREME_STRETCHES = 500
+# Of curves beside a reference, whose oscillation is what they are about, the last points are shown as they are, and
+# only so many lines together.
+WINDOW = 400
+LINES_BESIDE_REFERENCE = 3
 LARGEST = 1e300  # of what is drawn: beyond it the range of an axis overflows
 NOWHERE = float("nan")
 NAMES = {
@@ -149,9 +151,9 @@ def plan(run: Run, picture: Picture) -> Plan:
         kept = [row for row in rows if row["seed"] in chosen]
         groups.setdefault(tuple(values[axis] for axis in axes), []).extend(kept)
     together = max((len(set(panel) - {picture.reference}) for panel in picture.series), default=1) or 1
-    layout = _Layout(
-        axes, list(groups), MOST_PANELS if len(picture.series) < 2 else MOST_COLUMNS, max(MOST_LINES // together, 1)
-    )
+    most = LINES_BESIDE_REFERENCE if _has_reference(picture) else MOST_LINES
+    panels = MOST_PANELS if len(picture.series) < 2 else MOST_COLUMNS
+    layout = _Layout(axes, list(groups), panels, max(most // together, 1), _has_reference(picture))
     parts = _curve_parts(run, picture, groups, layout) if curve else _metric_parts(run, picture, groups, layout)
     lines = [line for facet in parts["facets"] for panel in facet.panels for line in panel]
     if not any(math.isfinite(value) for line in lines if line.kind == "data" for value in line.y):
@@ -177,8 +179,9 @@ def plan(run: Run, picture: Picture) -> Plan:
 class _Layout:
     """Which axes become lines and which panels: as few panels as leave out as few lines as possible."""
 
-    def __init__(self, axes: Sequence[str], keys: Sequence[tuple], most_panels: int, most_lines: int):
-        choices = [at for size in range(max(len(axes), 1)) for at in itertools.combinations(range(len(axes)), size)]
+    def __init__(self, axes: Sequence[str], keys: Sequence[tuple], most_panels: int, most_lines: int, single: bool):
+        sizes = range(len(axes) + 1 if single else max(len(axes), 1))  # whether a panel may have a single line
+        choices = [at for size in sizes for at in itertools.combinations(range(len(axes)), size)]
         if len(keys) <= most_lines:
             choices = [()]
 
@@ -273,9 +276,9 @@ def _curve_parts(run: Run, picture: Picture, groups: dict[tuple, list[dict]], la
     ]
     measured = [[name for name in panel if name != picture.reference] for panel in panels]
     several = any(len(panel) > 1 for panel in measured)
-    extremes = picture.seed == "first"
-    alone = several and len(layout.lines) == 1  # a single line's series may have the colours
+    last = WINDOW if _has_reference(picture) else None
     order = list(itertools.chain(*measured))
+    alone = (several or last is not None) and len(layout.lines) == 1  # a single line's series may have the colours
     facets = [Facet(layout.title(panel), [[] for _ in panels]) for panel in layout.panels]
     for key in layout.shown:
         panel, place = layout.place(key)
@@ -284,7 +287,7 @@ def _curve_parts(run: Run, picture: Picture, groups: dict[tuple, list[dict]], la
             drawn = facets[panel].panels[at]
             for name in names:
                 transformed = logs[at] and not name.startswith("log10_")
-                points = _points([data[name][seed] for seed in seeds if seed in data[name]], transformed, extremes)
+                points = _points([data[name][seed] for seed in seeds if seed in data[name]], transformed, last)
                 if name == picture.reference:
                     line = Line("reference", -1, *points)
                     if not any(repr(line.y) == repr(other.y) for other in drawn if other.kind == line.kind):
@@ -313,6 +316,10 @@ def _curve_parts(run: Run, picture: Picture, groups: dict[tuple, list[dict]], la
     } | ({"key_title": ""} if alone else {})
 
 
+def _has_reference(picture: Picture) -> bool:
+    return any(picture.reference in panel and len(panel) > 1 for panel in picture.series)
+
+
 def _default_label(series: Sequence[str]) -> str:
     return ", ".join(map(_named, series))
 
@@ -326,7 +333,9 @@ def _curve_notes(picture: Picture, facets: Sequence[Facet], data: dict) -> list[
     lines = [line for facet in facets for panel in facet.panels for line in panel if line.kind == "data"]
     longest = max((len(xs) for series in data.values() for xs, _ in series.values()), default=0)
     notes = [f"ticks: {_named(picture.events)}"] if any(any(facet.events.values()) for facet in facets) else []
-    if longest > 2 * STRETCHES and picture.seed == "mean":
+    if _has_reference(picture):
+        notes += [f"the last {WINDOW} of {longest} points"] if longest > WINDOW else []
+    elif longest > 2 * STRETCHES:
         notes.append(f"each point of a curve is a mean over about {round(longest / STRETCHES)} neighbouring ones")
     if any(some and math.isfinite(y) for line in lines for some, y in zip(line.partial, line.y, strict=False)):
         notes.append("dotted: not all seeds are finite or went so far")
@@ -356,20 +365,17 @@ def _mean(rows: Sequence[dict], metric: str | None) -> float | None:
     return summarise([row[metric] for row in rows if _is_number(row.get(metric))]).mean
 
 
-def _points(curves: Sequence[tuple[list, list]], log: bool, extremes: bool) -> tuple[list[float], ...]:
+def _points(curves: Sequence[tuple[list, list]], log: bool, last: int | None) -> tuple[list[float], ...]:
     """Return x, mean, low, high and what lacks a seed, at the x that any of them has.
 
-    Of a long curve each seed is averaged over stretches of x first, and then the seeds; or, where a line is that of one
-    seed and its oscillation is what it is about, the `extremes` of each stretch are kept.
+    Of a long curve each seed is averaged over stretches of x first, and then the seeds; or the `last` x are shown.
     """
     levels = [
         {x: _level(value, log) for x, value in zip(xs, values, strict=True) if _is_number(x)} for xs, values in curves
     ]
     xs = sorted(set().union(*levels))
-    if extremes and len(xs) > 2 * EXTREME_STRETCHES:
-        stretches = [[x] for stretch in _stretches(xs, EXTREME_STRETCHES) for x in _extremes(stretch, levels[0])]
-    else:
-        stretches = _stretches(xs, STRETCHES if len(xs) > 2 * STRETCHES and not extremes else len(xs))
+    many = last is None and len(xs) > 2 * STRETCHES
+    stretches = _stretches(xs, STRETCHES) if many else [[x] for x in xs[-(last or 0) :]]
     summaries = [
         summarise([_rough([level[x] for x in stretch if x in level]) for level in levels]) for stretch in stretches
     ]
@@ -380,8 +386,6 @@ def _points(curves: Sequence[tuple[list, list]], log: bool, extremes: bool) -> t
 
 def _stretches(xs: Sequence[float], count: int) -> list[list[float]]:
     """Return `xs` in `count` pieces of nearly equal length; the first and the last value stand alone."""
-    if count >= len(xs):
-        return [[x] for x in xs]
     inner = xs[1:-1]
     edges = [at * len(inner) // (count - 2) for at in range(count - 1)]
     return [xs[:1], *(inner[start:stop] for start, stop in itertools.pairwise(edges)), xs[-1:]]
@@ -390,11 +394,6 @@ def _stretches(xs: Sequence[float], count: int) -> list[list[float]]:
 def _rough(values: Sequence[float]) -> float:
     finite = [value for value in values if math.isfinite(value)]
     return math.fsum(finite) / len(finite) if finite else NOWHERE
-
-
-def _extremes(stretch: Sequence[float], level: dict[float, float]) -> list[float]:
-    finite = [x for x in stretch if math.isfinite(level.get(x, NOWHERE))] or stretch[:1]
-    return sorted({min(finite, key=lambda x: level.get(x, 0.0)), max(finite, key=lambda x: level.get(x, 0.0))})
 
 
 def _stop(values: Sequence[float]) -> int | None:

@@ -1,8 +1,8 @@
 """Draws pictures of runs with Matplotlib, which is imported here alone and only when something is drawn.
 
 The same data gives the same bytes: nothing is read from a user's matplotlibrc, and no date, version or random name is
-written. Colours are those of Okabe & Ito 2008 (*Color Universal Design*), which people with any colour vision can
-tell apart; markers say the same without colour.
+written. Colours are those of Okabe & Ito 2008 (*Color Universal Design*), without yellow, and the wine red of Tol 2021
+(*Colour schemes*, "muted"): people with any colour vision can tell them apart. Markers say the same without colour.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from sandbox.results import Run
 
 SUFFIXES = (".png", ".svg")
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#7F7F7F")
+COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (5, 1.2, 1, 1.2)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
 GREY = "#555555"
@@ -130,7 +130,10 @@ def _matplotlib():
     logging.getLogger("matplotlib").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a character that the font has not, a panel that is too small for its label
-        import matplotlib
+        try:
+            import matplotlib
+        except ValueError as error:  # of its settings it reads MPLBACKEND as early as this
+            raise UsageError(f"Matplotlib cannot be imported: {shorten(str(error), 100)}") from error
 
         with matplotlib.rc_context():
             matplotlib.rcdefaults()
@@ -219,7 +222,7 @@ def _draw(axes: Axes, content: Plan, facet: Facet, row: int, span: tuple[float, 
         if line.kind != "data":
             axes.plot(line.x, line.y, **EXTRAS[line.kind][0], gid=line.kind)
         elif content.ticks:
-            _draw_points(axes, line, drawn, content.connected, scale.limits or axes.get_ylim())
+            _draw_points(axes, line, drawn, content.connected, scale.limits)
         else:
             _draw_curve(axes, line, 0.2 if drawn < 4 else 0.13)
     for at, (place, shares) in enumerate(sorted(events.items())):
@@ -252,17 +255,17 @@ def _draw_curve(axes: Axes, line: Line, alpha: float) -> None:
                   clip_on=False, gid="stop")  # fmt: skip
 
 
-def _draw_points(axes: Axes, line: Line, count: int, connected: bool, reach: tuple[float, float]) -> None:
+def _draw_points(axes: Axes, line: Line, count: int, connected: bool, reach: tuple[float, float] | None) -> None:
     """Draw means with their intervals, each line a little beside the others so that equal values stay visible."""
     from matplotlib.transforms import ScaledTranslation
 
     apart = 3.0 if connected else 7.0
     beside = apart * (line.place - (count - 1) / 2) / 72
     moved = axes.transData + ScaledTranslation(beside, 0, axes.figure.dpi_scale_trans)
-    look = dict(color=COLOURS[line.place], transform=moved, clip_on=False)
+    look = dict(color=COLOURS[line.place], transform=moved)
     for x, low, high in zip(line.x, line.low, line.high, strict=True):
         if math.isfinite(low) and math.isfinite(high):
-            ends = [min(max(end, reach[0]), reach[1]) for end in (low, high)]
+            ends = [low, high] if reach is None else [max(low, reach[0]), min(high, reach[1])]
             axes.plot([x, x], ends, linewidth=1.2, marker="_", markersize=6, zorder=2, gid="interval", **look)
     axes.plot(
         line.x, line.y, linestyle="-" if connected else "none", marker=MARKERS[line.place], markersize=6,
