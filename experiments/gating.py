@@ -1,5 +1,7 @@
 """Which gate does the work: the LSTM variants of Greff et al. on a task of accumulation and one that needs resets."""
 
+import numpy as np
+
 from sandbox import tasks
 from sandbox.diagnostics.gates import memory_times
 from sandbox.experiment import experiment
@@ -49,5 +51,5 @@ def gating(cell, task, seq_len, hidden, init, batch, lr, updates, dtype, seed):
     fit = trainer.run()
     metrics |= memory_times(layer, layer.last, "_after")
     c = layer.last.states["c"][-1]
-    metrics |= {"cell_norm": float(norm(c)) / c.size**0.5, "parameters": model.vector.size}
+    metrics |= {"cell_norm": float(norm(c) / np.sqrt(c.size)), "parameters": model.vector.size}
     return fit.columns() | metrics, fit.curves

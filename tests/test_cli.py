@@ -14,7 +14,6 @@ import pytest
 from click.testing import CliRunner
 
 import sandbox
-from sandbox import cli, report
 from sandbox.cli import cli as command
 
 ROOT = Path(sandbox.__file__).parents[1]
@@ -313,10 +312,6 @@ def test_help_imports_nothing_heavy():
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(ROOT)},
                           capture_output=True, text=True, check=True)  # fmt: skip
     assert done.stdout == "set()\n"
-
-
-def test_formats_are_those_of_the_report():
-    assert cli.FORMATS == report.FORMATS
 
 
 def test_cells_and_env(here):

@@ -1,0 +1,30 @@
+"""The command line: thin commands over the library.
+
+Input that breaks a rule is one line on standard error and exit code 2. Nothing heavy is imported here: ``--help`` must
+answer at once. Exit codes: 0 done, 1 done but some points raised an error, 2 bad input, 130 and 143 interrupted.
+"""
+
+import click
+
+from sandbox import __version__
+from sandbox.cli import show
+from sandbox.cli.frame import HELP, CommandLine
+from sandbox.cli.run import run_group
+
+
+@click.group("sandbox", cls=CommandLine, context_settings=HELP, invoke_without_command=True)
+@click.version_option(__version__, message="rnn-sandbox %(version)s")
+@click.pass_context
+def cli(ctx):
+    """Study how gradients vanish, explode and are kept alive in recurrent networks."""
+    if ctx.invoked_subcommand is None:
+        click.echo(ctx.get_help())
+
+
+for _command in (run_group, *show.COMMANDS):
+    cli.add_command(_command)
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    cli()

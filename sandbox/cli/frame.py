@@ -1,0 +1,152 @@
+"""What holds for all commands: one-line errors, exit codes, interrupts, closed pipes, printing in columns."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Sequence
+from contextlib import contextmanager
+
+import click
+
+from sandbox.errors import UsageError, did_you_mean, unknown
+from sandbox.report import FORMATS
+
+HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: handled like Ctrl-C, with an exit code of its own."""
+
+
+@contextmanager
+def _interruptible():
+    """Turn SIGINT and SIGTERM into exceptions for a while; a signal the parent chose to ignore stays ignored.
+
+    While a kernel is being compiled the exception waits until that is done, a second or two: raised inside one of the
+    compiler's callbacks it would be lost, or leave a library half built.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield  # only the main thread may have handlers
+        return
+    timed = hasattr(signal, "setitimer")
+    numbers = [signal.SIGINT, signal.SIGTERM, *([signal.SIGALRM] if timed else [])]
+    handlers = {number: signal.getsignal(number) for number in numbers}
+    hook, interrupt = sys.unraisablehook, KeyboardInterrupt
+
+    def stop(number, frame):
+        nonlocal interrupt
+        interrupt = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}.get(number, interrupt)
+        if timed and _compiling():
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+            return
+        sys.unraisablehook = swallowed
+        raise interrupt
+
+    def swallowed(unraisable):
+        # Raised inside a destructor the interrupt got no further: raise it again outside. What else is torn down then
+        # complains without need.
+        if timed and issubclass(unraisable.exc_type, KeyboardInterrupt):
+            signal.setitimer(signal.ITIMER_REAL, 0.02)
+
+    for number, handler in handlers.items():
+        if handler != signal.SIG_IGN:
+            signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        if timed:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in handlers.items():
+            signal.signal(number, handler or signal.SIG_DFL)
+        sys.unraisablehook = hook
+
+
+def _compiling() -> bool:
+    jit = sys.modules.get("sandbox.jit")
+    return jit is not None and hasattr(jit, "compiling") and jit.compiling()
+
+
+class Commands(click.Group):
+    """A group that names the nearest command."""
+
+    def resolve_command(self, ctx, args):
+        """Find a subcommand, or name the nearest one."""
+        if args and self.get_command(ctx, args[0]) is None:
+            kind = "command" if ctx.parent is None else f"{ctx.info_name} command"
+            raise unknown(kind, args[0], self.list_commands(ctx))
+        return super().resolve_command(ctx, args)
+
+
+class CommandLine(Commands):
+    """The group of all commands: one-line errors, exit codes, interrupts and closed pipes in one place."""
+
+    def main(self, args=None, prog_name=None, **extra):
+        """Run a command line and exit."""
+        for stream in (sys.stdout, sys.stderr):
+            if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character must not end a study
+                stream.reconfigure(errors="backslashreplace")
+        try:
+            code = super().main(args, prog_name or "sandbox", **{**extra, "standalone_mode": False})
+        except click.ClickException as error:
+            code = _complain(_click_message(error))
+        sys.exit(code if isinstance(code, int) else 0)
+
+    def invoke(self, ctx):
+        """Run the command of this context; what goes wrong becomes an exit code."""
+        try:
+            with _interruptible():
+                code = super().invoke(ctx)
+                sys.stdout.flush()
+            return code
+        except UsageError as error:
+            return _complain(str(error))
+        except BrokenPipeError:
+            # The reader has what it wanted. Python would complain once more while it closes standard output.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 128 + 13
+        except OSError as error:
+            return _complain(f"{error.filename or 'cannot go on'}: {error.strerror or error}")
+        except KeyboardInterrupt as interrupt:
+            return _interrupted(interrupt)
+
+
+def _complain(message: str) -> int:
+    click.echo(f"error: {' '.join(message.split())}", err=True)
+    return 2
+
+
+def _interrupted(interrupt: KeyboardInterrupt) -> int:
+    click.echo(f"interrupted: {interrupt.args[0] if interrupt.args else 'nothing was kept'}", err=True)
+    return 143 if isinstance(interrupt, Terminated) else 130
+
+
+def _click_message(error: click.ClickException) -> str:
+    """Return click's complaint in the house style."""
+    if isinstance(error, click.NoSuchOption):
+        names = [name for parameter in error.ctx.command.get_params(error.ctx) for name in parameter.opts]
+        near = did_you_mean(error.option_name, names) or f" of {error.ctx.command_path}"
+        return f"unknown option {error.option_name}{near.replace(chr(39), '')}"
+    message = error.format_message()
+    return message[:1].lower() + message[1:].rstrip(".")
+
+
+def print_columns(rows: Sequence[Sequence[str]], err: bool = False) -> None:
+    """Print rows of text in columns as wide as their content."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
+        click.echo("  ".join(cells).rstrip(), err=err)
+
+
+def out_option() -> click.Option:
+    """The option that says where results are."""
+    return click.Option(["--out"], metavar="DIR", default="results", show_default=True, help="folder of all results")
+
+
+def format_option() -> click.Option:
+    """The option that says how a table is printed."""
+    text = "of the table  [default: rich on a terminal, plain elsewhere]"
+    return click.Option(["--format"], type=click.Choice(FORMATS), help=text)
