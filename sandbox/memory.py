@@ -36,5 +36,6 @@ def require(size: int, what: str, hint: str) -> None:
 
 def show(size: int) -> str:
     """A number of bytes in the unit people read."""
-    unit = min((len(str(size)) - 1) // 3, 4)
-    return f"{size / 1000**unit:.3g} {('B', 'kB', 'MB', 'GB', 'TB')[unit]}"
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = next((n for n in range(4) if size < 999.5 * 1000**n), 4)  # 999.5 would be written 1e+03
+    return f"{size / 1000**power:.3g} {units[power]}"

@@ -6,6 +6,7 @@ same bits, with the memory of one segment. With `window` the gradient is cut at 
 through time.
 """
 
+import copy
 import itertools
 from dataclasses import dataclass
 
@@ -107,26 +108,34 @@ class Model(Module):
             Start states of every layer.
         lengths : (B,) whole numbers, optional
         """
-        lengths = check_lengths(lengths, *np.shape(x)[:2])
-        run, T = self._run(x, states, lengths, training, False), len(x)
-        self.last = run
+        T, B = self._size(x)
+        lengths = check_lengths(lengths, T, B)
+        run = self.last = self._run(x, states, lengths, training, False)
         if self.head == "every":
             return self.output.forward(run.y)
         if self.head == "last":
             return self.output.forward(run.last())
-        sums = np.zeros(run.y.shape[1:])
-        rows.add_steps(np.ascontiguousarray(run.y), np.full(len(sums), T) if lengths is None else lengths, 0, sums)
-        return self.output.forward(self._mean(sums, lengths, T))
+        counts, sums = _counts(lengths, T, B), np.zeros((B, self.stack.output_size))
+        rows.add_steps(np.ascontiguousarray(run.y), counts, 0, sums)
+        return self.output.forward(self._mean(sums, counts))
+
+    def _size(self, x):
+        """T and B of an input."""
+        shape = np.shape(x)
+        if self.embedding is not None and len(shape) != 2:
+            raise UsageError(f"x must have shape (T, B) because it holds symbols, got {shape}")
+        if self.embedding is None and len(shape) != 3:
+            raise UsageError(f"x must have shape (T, B, {self.stack.input_size}), got {shape}")
+        return shape[:2]
 
     def _run(self, x, states, lengths, training, resume):
         if self.embedding is not None:
             x = self.embedding.forward(x)
         return self.stack.forward(x, states, lengths, training=training, resume=resume)
 
-    def _mean(self, sums, lengths, T):
+    def _mean(self, sums, counts):
         """Means over each row's steps from their sums in float64; 0 for a row without steps."""
-        counts = np.full(len(sums), T) if lengths is None else lengths
-        return (sums / np.where(counts > 0, counts, 1)[:, None]).astype(self.dtype)
+        return (sums / np.clip(counts, 1, None)[:, None]).astype(self.dtype)
 
     # Backward ----------------------------------------------------------------------------------------------------
 
@@ -160,29 +169,30 @@ class Model(Module):
         UsageError
             A shape, a name or a length does not fit.
         """
-        T, B = np.shape(x)[:2]
+        T, B = self._size(x)
         lengths = check_lengths(lengths, T, B)
-        edges = self._edges(T, window, checkpoint_every)
-        run, starts, noise, sums = self._run_segments(x, states, lengths, edges)
-        final, noise_after = run.states() if self.stack.direction == "forward" else [], self.noise_state()
-        every, output, dsummary = self.head == "every", None, None
+        counts, every, dsummary = _counts(lengths, T, B), self.head == "every", None
+        mask = self._mask(mask, lengths, T, B)
         if every:
-            mask = self._mask(mask, lengths, T, B)
+            if np.shape(target)[:2] != (T, B):  # a segment's part of a longer one would fit
+                raise UsageError(f"target must have shape ({T}, {B}, ...) with head every, got {np.shape(target)}")
             count = losses.count(loss, (T, B, self.output.output_size), mask, reduction)
+        edges = self._edges(T, window, checkpoint_every)
+        run, starts, noise, sums = self._run_segments(x, states, lengths, counts, edges)
+        final, noise_after = run.states() if self.stack.direction == "forward" else [], self.noise_state()
+        if every:
             sums, values = np.zeros(T), []
         else:
-            summary = run.last() if self.head == "last" else self._mean(sums, lengths, T)
-            output = self.output.forward(summary)
+            output = self.output.forward(run.last() if self.head == "last" else self._mean(sums, counts))
             value, doutput = losses.evaluate(loss, output, target, reduction=reduction)
             dsummary = self.output.backward(doutput)
         carry = None
         for number in range(len(edges) - 2, -1, -1):
             first, end = edges[number], edges[number + 1]
-            if number < len(edges) - 2:
+            again, dy = number < len(edges) - 2, None
+            if again:
                 self.set_noise_state(noise[number])
                 run = self._run(x[first:end], starts[number], _within(lengths, first, end), True, number > 0)
-            again = number < len(edges) - 2
-            dy = None
             if every:
                 output = self.output.forward(run.y)
                 part = None if mask is None else mask[first:end]
@@ -191,30 +201,36 @@ class Model(Module):
                 dy = self.output.backward(doutput, accumulate=again)
                 values.append(output)
             elif self.head == "mean":
-                dy = self._spread(dsummary, lengths, T, first, end)
+                dy = self._spread(dsummary, counts, first, end)
             last = dsummary if self.head == "last" and not again else None
             dx, carry = self.stack.backward(dy, carry, dlast=last, inputs=self.embedding is not None, accumulate=again)
             if self.embedding is not None:
                 self.embedding.backward(dx, accumulate=again)
-            if window is not None:
-                carry = _cut(carry, lengths, first)
+            if window is not None and number:
+                carry = _cut(carry, counts, first)
         self.set_noise_state(noise_after)
         if every:
             value, output = losses.value_of(sums, count), np.concatenate(values[::-1]) if len(values) > 1 else values[0]
         return Pass(value, output, final)
 
-    def _run_segments(self, x, states, lengths, edges):
-        """Run all segments, keeping start states and the masks' streams of each; the last one's pass is left in
-        place."""
-        starts, noise = [states], []
-        sums, whole = None, np.full(np.shape(x)[1], len(x)) if lengths is None else lengths
+    def _run_segments(self, x, states, lengths, counts, edges):
+        """Run all segments; the last one's pass is left in place.
+
+        Returns
+        -------
+        run : StackRun
+            Of the last segment.
+        starts, noise : list
+            Start states, and the state of the masks' generators, at the start of every segment.
+        sums : (B, O)
+            For the head `mean`: the sums of the outputs over each row's steps, float64.
+        """
+        starts, noise, sums = [copy.deepcopy(states)], [], np.zeros((len(counts), self.stack.output_size))
         for number, (first, end) in enumerate(itertools.pairwise(edges)):
             noise.append(self.noise_state())
-            part = _within(lengths, first, end)
-            run = self._run(x[first:end], starts[-1], part, True, number > 0)
+            run = self._run(x[first:end], starts[-1], _within(lengths, first, end), True, number > 0)
             if self.head == "mean":
-                sums = np.zeros((np.shape(x)[1], self.stack.output_size)) if sums is None else sums
-                rows.add_steps(np.ascontiguousarray(run.y), whole, first, sums)
+                rows.add_steps(np.ascontiguousarray(run.y), counts, first, sums)
             if end < edges[-1]:
                 starts.append(run.states())
         return run, starts, noise, sums
@@ -236,16 +252,19 @@ class Model(Module):
 
     def _mask(self, mask, lengths, T, B):
         """The steps that count; None if all do."""
+        if mask is not None:
+            if self.head != "every":
+                raise UsageError(f"mask must be None with head {self.head}, which has one output, got {np.shape(mask)}")
+            mask = check_array("mask", mask, np.dtype(bool), (T, B))
         if lengths is None:
             return mask
         live = np.arange(T)[:, None] < lengths
-        return live if mask is None else live & check_array("mask", mask, np.dtype(bool), (T, B))
+        return live if mask is None else live & mask
 
-    def _spread(self, dmean, lengths, T, first, end):
-        counts = np.full(len(dmean), T) if lengths is None else lengths
+    def _spread(self, dmean, counts, first, end):
+        """dL/dy of a segment's steps from dL/dmean."""
         dy = np.empty((end - first, *dmean.shape), self.dtype)
-        each = np.ascontiguousarray(dmean / np.where(counts > 0, counts, 1)[:, None].astype(self.dtype))
-        rows.spread_steps(each, counts, first, dy)
+        rows.spread_steps((dmean / np.clip(counts, 1, None)[:, None]).astype(self.dtype), counts, first, dy)
         return dy
 
     def noise_state(self):
@@ -269,14 +288,17 @@ class Model(Module):
         )
 
 
+def _counts(lengths, T, B):
+    """How many steps each row has."""
+    return np.full(B, T) if lengths is None else lengths
+
+
 def _within(lengths, first, end):
     """Lengths counted within a segment."""
     return None if lengths is None else np.clip(lengths - first, 0, end - first)
 
 
-def _cut(carry, lengths, first):
+def _cut(carry, counts, first):
     """No gradient into the segment before, but for rows that had ended there."""
-    if lengths is None or carry is None:
-        return None
-    ended = (lengths <= first)[:, None]
+    ended = (counts <= first)[:, None]
     return [{name: np.where(ended, value, value.dtype.type(0)) for name, value in states.items()} for states in carry]

@@ -1,4 +1,4 @@
-"""Slow, obvious references: a cell looped over time in NumPy, derivatives by complex step, and a cell made for tests.
+"""Slow, obvious references: a cell looped over time in NumPy, derivatives by complex step, and cells made for tests.
 
 Complex step: for an analytic f, Im f(x + i e v) / e is the derivative along v without any subtraction, so that e may
 be 1e-30 and the result is exact to rounding (Squire & Trapp 1998).
@@ -6,17 +6,40 @@ be 1e-30 and the result is exact to rounding (Squire & Trapp 1998).
 
 import numpy as np
 
-from sandbox.cells import Cell
+from sandbox.cells import Cell, Derived, Option, Product
 from sandbox.kernels.activations import tanh
 
 STEP = 1e-30
 
 
-def run(cell, options, parameters, x, start, lengths=None):
-    """All states (S, T + 1, B, H) from the cell's `reference`, a step at a time; finished rows keep their states."""
+class Masked(np.ndarray):
+    """A state of which products see `mask` times it, and everything else all of it."""
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **named):
+        plain = [np.asarray(value) for value in inputs]
+        if ufunc is np.matmul:
+            plain[0] = plain[0] * inputs[0].mask
+        return getattr(ufunc, method)(*plain, **named)
+
+
+def masked(state, mask):
+    found = np.asarray(state).view(Masked)
+    found.mask = mask
+    return found
+
+
+def run(cell, options, parameters, x, start, lengths=None, mask=None, kept=None, share=0.0):
+    """All states (S, T + 1, B, H) from the cell's `reference`, a step at a time; finished rows keep their states.
+
+    Products see mask (B, H) times h; kept (S, T, B, H), or the same `share` everywhere, is what every element of every
+    state retains of its old value.
+    """
     trail = [tuple(start)]
     for t, x_t in enumerate(x):
-        following = cell.reference(x_t, *trail[-1], **parameters, **options)
+        h, *others = trail[-1]
+        following = cell.reference(x_t, h if mask is None else masked(h, mask), *others, **parameters, **options)
+        shares = [share] * len(following) if kept is None else kept[:, t]
+        following = tuple(k * old + (1 - k) * new for k, old, new in zip(shares, trail[-1], following))
         if lengths is not None:
             running = (t < np.asarray(lengths))[:, None]
             following = tuple(np.where(running, new, old) for new, old in zip(following, trail[-1]))
@@ -67,8 +90,8 @@ def scaled_profile(cell, options, parameters, x, trail, last, inflow):
         The states at which the steps are linearised.
     last : (S, H)
         dL/ds_T, apart from `inflow`.
-    inflow : (T, H)
-        What flows into h after every step.
+    inflow : (T, O H)
+        What flows into the outputs, the first states side by side, after every step.
 
     Returns
     -------
@@ -85,7 +108,8 @@ def scaled_profile(cell, options, parameters, x, trail, last, inflow):
         if t and inflow[t - 1].any():
             common = max(exponent, 0)
             running, exponent = np.ldexp(running, exponent - common), common
-            running[0] += np.ldexp(inflow[t - 1], -exponent)
+            inflows = np.ldexp(inflow[t - 1], -exponent).reshape(-1, H)
+            running[: len(inflows)] += inflows
         shift = int(np.frexp(np.abs(running).max())[1])
         running, exponent = np.ldexp(running, -shift), exponent + shift
         profile[t], exponents[t] = running, exponent
@@ -179,3 +203,111 @@ def loss_by_present_input(task, batch):
     if task.loss == "mse":
         return ((answer - target) ** 2).mean()
     return yes.sum(1).mean() if task.loss == "softmax" else (yes + no).mean()
+
+
+# A cell with all that a contract can ask for: two stages and an auxiliary state between them, products of two states to
+# columns that are no neighbours, derived weights (one by another name, one by its own, two of one number per unit), a
+# constant, and two outputs.
+
+
+def first_forward(t, z, states, weights, flags):
+    """z[t]: a; p = a (c_{t-1} + h_{t-1})."""
+    for b in range(z.shape[1]):
+        a, h_prev, c_prev, p = z[t, b, 0], states[0, t, b], states[1, t, b], states[2, t + 1, b]
+        for j in range(z.shape[3]):
+            a[j] = tanh(a[j])
+            p[j] = a[j] * (c_prev[j] + h_prev[j])
+
+
+def second_forward(t, z, states, weights, flags):
+    """z[t]: u v, and q as it is."""
+    leak, w, scale = weights[0], weights[1], weights[2]
+    for b in range(z.shape[1]):
+        q, u, v = z[t, b, 1], z[t, b, 2], z[t, b, 3]
+        h_prev, c_prev, h, c = states[0, t, b], states[1, t, b], states[0, t + 1, b], states[1, t + 1, b]
+        for j in range(z.shape[3]):
+            u[j] = tanh(u[j])
+            v[j] = tanh(v[j])
+            c[j] = leak[j] * c_prev[j] + scale[j] * v[j] * q[j]
+            h[j] = u[j] * c[j] + w[j] * h_prev[j]
+
+
+def second_backward(t, dz, states, weights, flags, ds, dweights):
+    """dz[t]: q u v to their dL/dz."""
+    leak, w, scale, one = weights[0], weights[1], weights[2], dz.dtype.type(1)
+    for b in range(dz.shape[1]):
+        q, u, v = dz[t, b, 1], dz[t, b, 2], dz[t, b, 3]
+        h_prev, c_prev, dh, dc = states[0, t, b], states[1, t, b], ds[0, b], ds[1, b]
+        for j in range(dz.shape[3]):
+            d = dc[j] + dh[j] * u[j]
+            dweights[0, j] += d * c_prev[j]
+            dweights[1, j] += dh[j] * h_prev[j]
+            u[j] = dh[j] * (leak[j] * c_prev[j] + scale[j] * v[j] * q[j]) * (one - u[j] * u[j])
+            dz_v = d * scale[j] * q[j] * (one - v[j] * v[j])
+            q[j] = d * scale[j] * v[j]
+            v[j] = dz_v
+            dc[j] = d * leak[j]
+            dh[j] = dh[j] * w[j]
+
+
+def first_backward(t, dz, states, weights, flags, ds, dweights):
+    """dz[t]: a to its dL/dz; ds: dL/dp to 0."""
+    one, zero = dz.dtype.type(1), dz.dtype.type(0)
+    for b in range(dz.shape[1]):
+        a, h_prev, c_prev, dh, dc, dp = dz[t, b, 0], states[0, t, b], states[1, t, b], ds[0, b], ds[1, b], ds[2, b]
+        for j in range(dz.shape[3]):
+            dh[j] += dp[j] * a[j]
+            dc[j] += dp[j] * a[j]
+            a[j] = dp[j] * (c_prev[j] + h_prev[j]) * (one - a[j] * a[j])
+            dp[j] = zero
+
+
+def make(parameters, options):
+    """leak = nu^2 / (1 + nu^2), w = w^2, W_ch = [A, A A elementwise], W_pv = W_pv - W_pv^T."""
+    nu, A, W_pv, w = (parameters[name] for name in ("nu", "A", "W_pv", "w"))
+    return {"leak": nu * nu / (1 + nu * nu), "w": w * w, "W_ch": np.hstack([A, A * A]), "W_pv": W_pv - W_pv.T}
+
+
+def pull_back(parameters, weights, gradients, options):
+    """dL/dparameter."""
+    nu, A, w = parameters["nu"], parameters["A"], parameters["w"]
+    straight, squared = np.hsplit(gradients["W_ch"], 2)
+    return {"nu": gradients["leak"] * 2 * nu / (1 + nu * nu) ** 2, "w": gradients["w"] * 2 * w,
+            "A": straight + squared * 2 * A, "W_pv": gradients["W_pv"] - gradients["W_pv"].T}  # fmt: skip
+
+
+def composite_reference(x, h, c, W_ih, W_hh, A, W_pv, b, b_q, nu, w, scale=0.5):
+    """One step in NumPy."""
+    x_u, x_a, x_v = np.split(x @ W_ih + b, 3, axis=-1)
+    h_a, h_u = np.split(h @ W_hh, 2, axis=-1)
+    p = np.tanh(x_a + h_a) * (c + h)
+    q, v = b_q + c @ A, np.tanh(x_v + c @ (A * A) + p @ (W_pv - W_pv.T))
+    c = nu * nu / (1 + nu * nu) * c + scale * v * q
+    return np.tanh(x_u + h_u) * c + w * w * h, c
+
+
+COMPOSITE = Cell(
+    paper="made for tests: everything at once",
+    gates=("u", "a", "v"),
+    states=("h", "c"),
+    tape=("a", "q", "u", "v"),
+    products=(Product("W_hh", "h", ("a", "u")), Product("W_ch", "c", ("q", "v")), Product("W_pv", "p", ("v",), 1)),
+    biases={"b": ("u", "a", "v"), "b_q": ("q",)},
+    per_unit=("leak", "w"),
+    constants=("scale",),
+    auxiliary=("p",),
+    outputs=2,
+    options={"scale": Option(0.5, help="of v q in c")},
+    derived=Derived(
+        names=("W_ch", "W_pv", "leak", "w"),
+        shapes=lambda D, H, options: {"A": (H, H), "W_pv": (H, H), "nu": (H,), "w": (H,)},
+        make=make,
+        pull_back=pull_back,
+    ),
+    step_forward=(first_forward, second_forward),
+    step_backward=(first_backward, second_backward),
+    reference=composite_reference,
+    name="composite",
+)
+
+CELLS = (DIAGONAL, COMPOSITE)

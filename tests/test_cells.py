@@ -47,7 +47,7 @@ STAYS = {-1: (), 1: ("rnn-sigmoid",)}
 
 
 def cases():
-    found = [cells.load(name) for name in cells.names()] + [naive.DIAGONAL]
+    found = [cells.load(name) for name in cells.names()] + list(naive.CELLS)
     for cell in found:
         choices = {name: option.choices for name, option in cell.options.items() if option.choices}
         for values in itertools.product(*choices.values()):
@@ -55,18 +55,21 @@ def cases():
 
 
 class Problem:
-    """A layer with random numbers in all its parameters, an input, and a scalar L of all outputs and last states."""
+    """A layer with random numbers in all its parameters, an input, and a scalar L of all outputs and last states.
 
-    def __init__(self, case, size, dtype="float64", seed=0):
+    `noise` are the layer's arguments of this kind; `training` says whether passes draw masks.
+    """
+
+    def __init__(self, case, size, dtype="float64", seed=0, training=False, **noise):
         T, B, D, H = self.size = size
         rng = np.random.default_rng([seed, *size])
-        self.case, self.layer = case, case.layer(D, H, dtype)
+        self.case, self.layer, self.training = case, case.layer(D, H, dtype, **noise), training
         self.cell = self.layer.cell
         for value in self.layer.parameters.values():
             scale = 0.5 if value.ndim == 1 else len(value) ** -0.5
             value[:] = (scale * rng.standard_normal(value.shape)).astype(np.float32)  # the same numbers in both types
         draw = lambda *shape: rng.standard_normal(shape).astype(np.float32).astype(dtype)
-        self.x, self.dy = draw(T, B, D), draw(T, B, H)
+        self.x, self.dy = draw(T, B, D), draw(T, B, self.layer.output_size)
         self.start = {name: draw(B, H) for name in self.cell.states}
         self.dlast = {name: draw(B, H) for name in self.cell.states}
 
@@ -75,7 +78,7 @@ class Problem:
         self.dy = None
 
     def forward(self, lengths=None):
-        return self.layer.forward(self.x, self.start, lengths)
+        return self.layer.forward(self.x, self.start, lengths, training=self.training)
 
     def backward(self, **arguments):
         return self.layer.backward(self.dy, self.dlast, **arguments)
@@ -98,8 +101,15 @@ class Problem:
         """L by the looped reference from all inputs as one flat vector, complex or real."""
         inputs = naive.unpack(flat, self.inputs())
         x, start = inputs.pop("x"), [inputs.pop(f"start {name}") for name in self.cell.states]
-        trail = naive.run(self.cell, self.layer.options, inputs, x, start, lengths)
-        return (trail[0, 1:] * self.dy).sum() + (trail[:, -1] * np.stack(list(self.dlast.values()))).sum()
+        trail = naive.run(self.cell, self.layer.options, inputs, x, start, lengths, **self.masks())
+        y = np.concatenate(trail[: self.cell.outputs, 1:], axis=-1)
+        return (y * self.dy).sum() + (trail[:, -1] * np.stack(list(self.dlast.values()))).sum()
+
+    def masks(self):
+        """The masks of the last forward pass, as `naive.run` takes them."""
+        mask, kept = self.layer._mask, self.layer._kept
+        return {"mask": mask.astype("float64") if mask.size else None, "kept": kept if kept.size else None,
+                "share": self.layer.zoneout}  # fmt: skip
 
 
 @pytest.fixture(params=list(cases()), ids=str)
@@ -132,12 +142,12 @@ def same(actual, expected, what=""):
 # Forward ---------------------------------------------------------------------------------------------------------
 
 
-def check_forward(case, size, dtype, lengths=None):
-    problem = Problem(case, size, dtype)
+def check_forward(case, size, dtype, lengths=None, **noise):
+    problem = Problem(case, size, dtype, **noise)
     states = stacked(problem.forward(lengths).states)
     inputs = {name: value.astype("float64") for name, value in problem.inputs().items()}
     x, start = inputs.pop("x"), [inputs.pop(f"start {name}") for name in problem.cell.states]
-    expected = naive.run(problem.cell, problem.layer.options, inputs, x, start, lengths)
+    expected = naive.run(problem.cell, problem.layer.options, inputs, x, start, lengths, **problem.masks())
     assert states.dtype == dtype
     close(states, expected, 2 * ROUNDING[dtype], "states")
 
@@ -180,6 +190,48 @@ def check_halves(problem, cut):
         same(value, whole[f"start {name}"], f"start {name}")
     for name, value in naive.unpack(layer.gradient + late_parameters, layer.parameters).items():
         close(value, whole[name], 10 * ROUNDING[value.dtype.name], name)
+
+
+@pytest.mark.plain_python
+def test_gradients_of_segments_add_up_to_the_whole(case):
+    for dtype, cuts, lengths in itertools.product(DTYPES, ([2], [1, 3]), (None, [4, 0, 2])):
+        check_segments(Problem(case, TINY, dtype), cuts, lengths)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_gradients_of_segments_of_a_larger_batch_add_up_to_the_whole(case, dtype):
+    check_segments(Problem(case, (40, 9, 4, 33), dtype), [7, 31], [40, 0, 3, 7, 8, 20, 31, 32, 39])
+
+
+def check_segments(problem, cuts, lengths=None):
+    """From the last segment to the first, each run again with the states, and the noise, that it started with."""
+    layer, edges = problem.layer, [0, *cuts, problem.size[0]]
+    segments, starts, marks = list(itertools.pairwise(edges)), [problem.start], []
+    state = layer.noise.bit_generator if layer.noise else mock.Mock()
+    before = state.state
+    whole = problem.gradients(lengths)
+    state.state = before
+
+    def forward(n):
+        first, last = segments[n]
+        left = None if lengths is None else np.clip(np.array(lengths) - first, 0, last - first)
+        return layer.forward(problem.x[first:last], starts[n], left, training=problem.training, resume=n > 0)
+
+    for n in range(len(segments)):
+        marks.append(state.state)
+        starts.append({name: value.copy() for name, value in forward(n).last_states().items()})
+    flow, dx = problem.dlast, []
+    for n in range(len(segments) - 1, -1, -1):
+        state.state = marks[n]
+        forward(n)
+        found = layer.backward(problem.dy[slice(*segments[n])], flow, accumulate=n < len(cuts))
+        flow = found.start
+        dx.insert(0, found.x)
+    same(np.concatenate(dx), whole["x"], "x")
+    for name, value in flow.items():
+        same(value, whole[f"start {name}"], f"start {name}")
+    for name, value in layer.gradients.items():
+        same(value, whole[name], name)
 
 
 @pytest.mark.plain_python
@@ -233,9 +285,9 @@ def check_rows(case, size, dtype):
 
 
 def check_gradient_by_number(problem, lengths=None):
-    point = naive.pack(problem.inputs())
+    point, found = naive.pack(problem.inputs()), problem.gradients(lengths)
     expected = naive.unpack(naive.gradient(lambda flat: problem.loss(flat, lengths), point), problem.inputs())
-    for name, value in problem.gradients(lengths).items():
+    for name, value in found.items():
         if expected[name].any():
             close(value, expected[name], 1e-13, name)
         else:
@@ -297,7 +349,10 @@ def test_gradients_in_float32_of_other_sizes(case, size):
 
 
 def check_single(case, size):
-    single, double = (Problem(case, size, dtype) for dtype in ("float32", "float64"))
+    compare_single(*(Problem(case, size, dtype) for dtype in ("float32", "float64")))
+
+
+def compare_single(single, double):
     close(stacked(single.forward().states), stacked(double.forward().states), 1e-5, "states")
     expected = double.gradients()
     for name, value in single.gradients().items():
@@ -476,6 +531,19 @@ def test_keeping_the_tape_changes_no_gradient(case):
             np.testing.assert_array_equal(first, in_place)
 
 
+@pytest.mark.plain_python
+def test_a_backward_step_does_not_read_the_states_it_has_made(case):
+    """Zoneout may have changed them since; only auxiliary states stay what the step has made of them."""
+    problem = Problem(case, (1, 3, 2, 3))
+    expected = problem.gradients()
+    for value in problem.forward().states.values():
+        value[1] = np.nan
+    found = problem.backward()
+    np.testing.assert_array_equal(found.x, expected["x"])
+    for name, value in [*found.parameters.items(), *((f"start {name}", value) for name, value in found.start.items())]:
+        np.testing.assert_array_equal(value, expected[name], name)
+
+
 # Magnitudes carried apart ----------------------------------------------------------------------------------------
 
 
@@ -537,7 +605,7 @@ def check_profile(problem, tolerance):
     for b in range(B):
         profile, exponents = naive.scaled_profile(
             cell, layer.options, parameters, problem.x[:, b].astype("float64"), trail[:, :, b],
-            stacked(problem.dlast)[:, b], np.zeros((T, H)) if problem.dy is None else problem.dy[:, b])  # fmt: skip
+            stacked(problem.dlast)[:, b], np.zeros((T, 1)) if problem.dy is None else problem.dy[:, b])  # fmt: skip
         shift = (found.exponents[:, b] - exponents)[:, None]
         actual = np.ldexp(stacked(found.states)[:, :, b].astype("float64"), shift)
         for t in range(T, -1, -1):
@@ -576,7 +644,7 @@ def test_a_late_inflow_outweighs_what_has_faded(case):
     """dy at a step where the gradient of the last output has left float32's range: each is seen at its own scale."""
     problem = fading(case, STEPS, "float32")
     problem.dy[:-1] = 0
-    problem.dy[9] = np.eye(2)  # a unit of its own in each row
+    problem.dy[9] = np.eye(2, problem.dy.shape[-1])  # a unit of its own in each row
     exponents = check_profile(problem, 3e-4)
     if str(case) not in STAYS[-1]:
         assert (exponents[11] < -128).all() and (np.abs(exponents[10]) < 40).all()
@@ -699,7 +767,7 @@ def test_declaration(case):
 
 def test_every_file_is_a_case():
     found = {str(case).split("-")[0] for case in cases()}
-    assert found == {*cells.names(), "diagonal"} and {"rnn", "lstm", "gru"} <= found
+    assert found == {*cells.names(), *(cell.name for cell in naive.CELLS)} and {"rnn", "lstm", "gru"} <= found
     assert [str(case) for case in cases() if case.cell.name == "rnn"] == [
         "rnn-tanh", "rnn-relu", "rnn-identity", "rnn-sigmoid",
     ]  # fmt: skip

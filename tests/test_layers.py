@@ -4,6 +4,7 @@ import importlib.util
 import itertools
 from pathlib import Path
 
+import naive
 import numpy as np
 import pytest
 
@@ -11,6 +12,7 @@ from sandbox import cells
 from sandbox.errors import UsageError
 from sandbox.jit import COMPILED
 from sandbox.layers import Layer
+from sandbox.layers.module import Module
 from sandbox.streams import stream
 
 HERE = Path(__file__).parent
@@ -20,6 +22,13 @@ T, B, D, H = 4, 2, 3, 5
 
 def make(cell="lstm", input_size=D, hidden_size=H, seed=0, **arguments):
     return Layer(cell, input_size, hidden_size, rng=stream("init", seed), **arguments)
+
+
+@pytest.fixture
+def composite(monkeypatch):
+    """A layer of the made-up cell with derived weights and two outputs."""
+    monkeypatch.setattr(cells, "load", lambda name: naive.COMPOSITE)
+    return make("composite")
 
 
 def draw(*shape, seed=0):
@@ -108,13 +117,15 @@ def test_shapes_names_and_types(cell, dtype):
     assert tuple(run.states) == states and {value.shape for value in run.states.values()} == {(T + 1, B, H)}
     assert set(gates) <= set(run.gates) and {value.shape for value in run.gates.values()} == {(T, B, H)}
     assert {value.shape for value in run.last_states().values()} == {(B, H)}
-    np.testing.assert_array_equal(run.y, run.states["h"][1:])
-    found = layer.backward(np.ones((T, B, H), dtype), every_state=True)
+    outputs = layer.cell.outputs
+    np.testing.assert_array_equal(run.y, np.concatenate(list(run.states.values())[:outputs], 2)[1:])
+    assert layer.output_size == outputs * H == run.y.shape[2]
+    found = layer.backward(np.ones((T, B, outputs * H), dtype), every_state=True)
     assert found.x.shape == (T, B, D) and found.exponents is None
     assert found.z.shape == (T, B, len(layer.cell.tape), H)
     assert {value.shape for value in found.states.values()} == {(T + 1, B, H)} and tuple(found.states) == states
     assert {value.shape for value in found.start.values()} == {(B, H)} and tuple(found.start) == states
-    assert {name: value.shape for name, value in found.parameters.items()} == layer.cell.shapes(D, H)
+    assert {name: value.shape for name, value in found.parameters.items()} == layer.cell.shapes(D, H, layer.options)
     arrays = [run.y, found.x, found.z, layer.vector, layer.gradient, *found.parameters.values(), *found.start.values()]
     assert {array.dtype.name for array in arrays} == {dtype}
 
@@ -213,19 +224,20 @@ def test_arrays_in_any_memory_order():
 @pytest.mark.parametrize("cell", NAMES)
 def test_parameters_are_views_into_one_vector(cell):
     layer = make(cell)
-    assert {name: value.shape for name, value in layer.parameters.items()} == layer.cell.shapes(D, H)
+    dy = np.ones((T, B, layer.output_size))
+    assert {name: value.shape for name, value in layer.parameters.items()} == layer.cell.shapes(D, H, layer.options)
     assert sum(value.size for value in layer.parameters.values()) == layer.vector.size == layer.gradient.size
-    layer.vector[:] = np.arange(layer.vector.size)
+    layer.vector[:] = np.arange(layer.vector.size) / layer.vector.size
     flat = np.concatenate([value.ravel() for value in layer.parameters.values()])
     np.testing.assert_array_equal(flat, layer.vector)
     assert all(np.shares_memory(value, layer.vector) for value in layer.parameters.values())
     layer.forward(np.ones((T, B, D)))
-    found = layer.backward(np.ones((T, B, H))).parameters
+    found = layer.backward(dy).parameters
     assert all(np.shares_memory(value, layer.gradient) for value in found.values())
     np.testing.assert_array_equal(np.concatenate([value.ravel() for value in found.values()]), layer.gradient)
     layer.forward(np.ones((T, B, D)))
     before = layer.gradient.copy()
-    layer.backward(np.ones((T, B, H)))
+    layer.backward(dy)
     np.testing.assert_array_equal(layer.gradient, before)  # computed anew, not added up
 
 
@@ -564,3 +576,134 @@ def test_a_rectifier_turns_minus_infinity_into_zero_and_keeps_nan():
 def test_a_file_needs_a_name(tmp_path):
     with pytest.raises(UsageError, match="layer file must have a name"):
         Layer("rnn", 1, 1, rng=stream("init", 0)).save("")
+
+
+@pytest.mark.plain_python
+def test_its_own_gates_may_be_the_next_input():
+    layer, dy = make("rnn", 3, 3), draw(4, 2, 3)
+    gates = layer.forward(draw(4, 2, 3)).gates["h"]
+    copied = gates.copy()
+    layer.forward(gates)
+    found = layer.backward(dy).parameters["W_ih"].copy()
+    layer.forward(copied)
+    np.testing.assert_array_equal(layer.backward(dy).parameters["W_ih"], found)
+
+
+@pytest.mark.plain_python
+def test_a_pass_that_would_not_fit_leaves_the_layer_usable(monkeypatch):
+    layer, x = make("gru"), draw(T, B, D)
+    y = layer.forward(x).y.copy()
+    with monkeypatch.context() as patch:
+        patch.setattr("sandbox.memory.free", lambda: 5000)
+        rule = "states and gates of seq_len=99, batch=2, hidden=5 in float64 must fit into memory, got 39.7 kB needed"
+        assert error(layer.forward, draw(99, B, D)).startswith(rule)
+        assert error(layer.backward, draw(T, B, H)).startswith("backward must follow a forward pass")
+    np.testing.assert_array_equal(layer.forward(x).y, y)
+
+
+@pytest.mark.plain_python
+@pytest.mark.parametrize("arguments", [{"parameters": False}, {"log_scale": True}], ids=str)
+def test_passes_without_parameters_are_not_accumulated(composite, arguments):
+    x, dy = draw(T, B, D), draw(T, B, 2 * H)
+    run = lambda **arguments: (composite.forward(x), composite.backward(dy, **arguments))
+    run()
+    once = composite.gradient.copy()
+    run(accumulate=True)
+    twice = composite.gradient.copy()
+    np.testing.assert_allclose(twice, 2 * once, rtol=1e-12)
+    run()
+    run(**arguments)
+    np.testing.assert_array_equal(composite.gradient, once)
+    run(accumulate=True)
+    np.testing.assert_array_equal(composite.gradient, twice)
+
+
+# Derived weights ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.plain_python
+def test_derived_weights_are_there_after_every_way_to_make_a_layer(composite, tmp_path):
+    W, parameters = composite.weights, composite.parameters
+    for part in ("W_ih", "W_hh", "W_pv"):  # drawn where the parameter has the shape of the weight
+        assert parameters[part].any(), part
+    np.testing.assert_allclose(parameters["W_pv"] @ parameters["W_pv"].T, np.eye(H), atol=1e-14)
+    composite.vector[:] = draw(composite.vector.size)
+    composite.refresh()
+    np.testing.assert_array_equal(W["W_pv"], parameters["W_pv"] - parameters["W_pv"].T)
+    np.testing.assert_array_equal(composite.block("W_ch", "v"), parameters["A"] ** 2)
+    assert np.shares_memory(W["W_hh"], composite.vector) and not np.shares_memory(W["W_pv"], composite.vector)
+    composite.save(tmp_path / "layer.npz")
+    whole = Module()
+    whole.adopt({"one": make("composite", seed=1), "other": composite})
+    assert np.shares_memory(composite.parameters["A"], whole.vector)
+    for layer in (composite, composite.astype("float64"), Layer.load(tmp_path / "layer.npz")):
+        for name, value in W.items():
+            np.testing.assert_array_equal(layer.weights[name], value, name)
+    assert set(whole.parameters) >= {"one.A", "other.A", "other.W_pv"} and not any("W_ch" in n for n in whole.blocks)
+
+
+@pytest.mark.plain_python
+def test_outputs_are_side_by_side(composite):
+    run = composite.forward(draw(T, B, D))
+    assert composite.output_size == 2 * H and run.y.shape == (T, B, 2 * H)
+    np.testing.assert_array_equal(run.y[..., :H], run.states["h"][1:])
+    np.testing.assert_array_equal(run.y[..., H:], run.states["c"][1:])
+    assert error(composite.backward, draw(T, B, H)).startswith("dy must be float64 of shape (4, 2, 10), got")
+    assert tuple(run.states) == ("h", "c")  # the auxiliary one is nobody else's business
+
+
+# The chrono initialisation -----------------------------------------------------------------------------------------
+
+
+def chrono(cell, longest, layers=40):
+    """Biases by gate of many layers, one after the other, initialised for memory times up to `longest`."""
+    made = [make(cell, 1, 100, seed, init="identity", input_init="zeros", chrono=longest) for seed in range(layers)]
+    b = [layer.parameters["b"].reshape(-1, 100) for layer in made]
+    return dict(zip(made[0].cell.gates, np.concatenate(b, 1)))
+
+
+@pytest.mark.parametrize("longest", [10, 400, 10_000])
+def test_chrono_biases_of_the_lstm(longest):
+    """Oracle k: b_f = ln u, u ~ U[1, T_max - 1], b_i = -b_f, so that f = u / (1 + u)."""
+    b = chrono("lstm", longest)
+    np.testing.assert_array_equal(b["i"], -b["f"])
+    assert not b["g"].any() and not b["o"].any()
+    u = np.exp(b["f"])
+    assert 1 <= u.min() < 1 + 0.01 * longest and 0.99 * (longest - 1) < u.max() <= (longest - 1) * (1 + 1e-14)
+    f = 1 / (1 + np.exp(-b["f"]))
+    np.testing.assert_allclose(f, u / (1 + u), rtol=1e-14)
+    assert np.mean(u) == pytest.approx(longest / 2, rel=4 / np.sqrt(12 * len(u) / 4))  # 4 standard errors
+
+
+def test_chrono_bias_of_the_gru():
+    """Its z keeps the past, as the LSTM's f does; nothing else has a bias."""
+    b = chrono("gru", 400)
+    np.testing.assert_array_equal(b["z"], chrono("lstm", 400)["f"])  # no other draws
+    assert not b["r"].any() and not b["n"].any()
+
+
+def test_chrono_is_free_of_scale():
+    """E f^T_max = int_0^1 exp(-1/s) ds = .1485 for long T_max, .1488 at 400; E f^(T_max / 2) = .3266."""
+    for longest, mean in ((400, 0.1488), (100_000, 0.1485)):
+        f = 1 / (1 + np.exp(-chrono("lstm", longest, layers=200)["f"]))
+        for power, expected in ((longest, mean), (longest / 2, 0.3266)):
+            values = f**power
+            assert values.mean() == pytest.approx(expected, abs=4 * values.std() / np.sqrt(len(values)))
+
+
+@pytest.mark.plain_python
+def test_chrono_draws_after_the_matrices():
+    plain, spread = make("lstm"), make("lstm", chrono=20)
+    for name in ("W_ih", "W_hh"):
+        np.testing.assert_array_equal(spread.parameters[name], plain.parameters[name])
+    same, other = make("lstm", chrono=20), make("lstm", chrono=20, seed=1)
+    np.testing.assert_array_equal(same.vector, spread.vector)
+    assert (other.parameters["b"] != spread.parameters["b"]).any()
+
+
+@pytest.mark.plain_python
+def test_bad_chrono():
+    assert error(make, "rnn", chrono=10) == "chrono must be None for cell rnn, which has no gate with a bias, got 10"
+    assert error(make, "lstm", chrono=2) == "chrono must be at least 3 steps, got 2"
+    for given in (0, -3, 2.5, "x", True):
+        assert error(make, "lstm", chrono=given) == f"chrono must be a whole number from 1, got {given}"

@@ -1,7 +1,7 @@
 """Kernels which move or add rows of sequences: reversal within lengths, lookup, means over time.
 
-Sums over time run from the last step to the first, as the backward loop does, so that segments taken from the end of a
-sequence have the bits of the whole.
+Sums are taken in the order in which a pass makes their terms, so that a sequence taken in segments has the bits of the
+whole: those of a forward pass from the first step to the last, those of a backward pass from the last to the first.
 """
 
 from sandbox.jit import kernel
@@ -41,7 +41,7 @@ def add_rows_at(rows, index, W):
 
 @kernel
 def add_steps(y, lengths, first, out):
-    """out[b] += sum of y[t, b] over the steps first + t < lengths[b], in float64: y (T, B, D), out (B, D)."""
+    """out[b] += y[t, b], for ascending t, where first + t < lengths[b]: y (T, B, D), out (B, D) float64."""
     T, B, D = y.shape
     for t in range(T):
         for b in range(B):

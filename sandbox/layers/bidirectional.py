@@ -6,7 +6,7 @@ import numpy as np
 
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import rows
-from sandbox.layers.module import Module, check_array, check_lengths
+from sandbox.layers.module import Module, check_array
 from sandbox.layers.recurrent import Layer
 
 __all__ = ["MERGES", "Bidirectional", "BothWays"]
@@ -69,16 +69,15 @@ class Bidirectional(Module):
         self.output_size = self.forth.output_size * (2 if merge == "concat" else 1)
         self.halves = [self.forth, self.back]
         self.adopt({"forth": self.forth, "back": self.back})
-        self._lengths = None
+        self._shape = self._lengths = None
 
     def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run both layers over x (T, B, D); states cannot be carried, because one of them starts at the end."""
         if states is not None or resume:
             raise UsageError("states must be None for a bidirectional layer, whose second half starts at the end")
-        T, B = np.shape(x)[:2]
-        lengths = check_lengths(lengths, T, B)
-        self._lengths = np.full(B, T) if lengths is None else lengths
         forth = self.forth.forward(x, None, lengths, training=training)
+        self._shape = T, B = forth.x.shape[:2]
+        self._lengths = np.full(B, T) if lengths is None else forth.lengths
         back = self.back.forward(self._reversed(forth.x), None, lengths, training=training)
         return BothWays(_merged(forth.y, self._reversed(back.y), self.merge), forth, back, self.merge)
 
@@ -86,23 +85,27 @@ class Bidirectional(Module):
         """dL/dx of dL/dy (T, B, O) and dL/dlast (B, O), as an object with `x`; fills `gradients`."""
         if dstates:
             raise UsageError("dstates must be None for a bidirectional layer, which carries none")
-        dys, dlasts = self._parted("dy", dy), self._parted("dlast", dlast)
+        if self._shape is None:
+            raise UsageError("backward must follow a forward pass, got none")
+        dys, dlasts = self._parted("dy", dy, self._shape), self._parted("dlast", dlast, self._shape[1:])
         arguments = {"inputs": inputs, "accumulate": accumulate}
         forth = self.forth.backward(dys[0], dlast=dlasts[0], **arguments)
         back = self.back.backward(None if dy is None else self._reversed(dys[1]), dlast=dlasts[1], **arguments)
         dx = forth.x + self._reversed(back.x) if inputs else None
         return InputGradient(dx)
 
-    def _parted(self, name, value):
+    def _parted(self, name, value, shape):
+        """The two layers' shares of what flows into the merged output."""
         if value is None:
             return None, None
-        value = check_array(name, value, self.dtype, (*np.shape(value)[:-1], self.output_size))
+        value = check_array(name, value, self.dtype, (*shape, self.output_size))
         if self.merge == "sum":
             return value, value
         size = self.forth.output_size
         return np.ascontiguousarray(value[..., :size]), np.ascontiguousarray(value[..., size:])
 
     def _reversed(self, x):
+        """x with the steps of each row in the opposite order, within its length."""
         out = np.empty_like(x)
         rows.reverse(x, self._lengths, out)
         return out

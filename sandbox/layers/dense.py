@@ -52,8 +52,10 @@ class Dense(Module):
         dW = x^T dy, db = sum dy, dx = dy W^T, sums from the last row to the first.
         """
         flat = check_array("dy", dy, self.dtype, (*np.shape(dy)[:-1], self.output_size)).reshape(-1, self.output_size)
-        if self._x is None or len(flat) != len(self._x):
-            raise UsageError(f"dy must have as many rows as the last x, got {len(flat)}")
+        if self._x is None:
+            raise UsageError("backward must follow a forward pass, got none")
+        if len(flat) != len(self._x):
+            raise UsageError(f"dy must have {len(self._x)} rows, as the last x, got {len(flat)}")
         if not accumulate:
             self.gradient[:], self._sums[:] = 0, 0
         gemm.add_transposed_product(self._x, flat, 0, self.output_size, self.gradients["W"], 0)
@@ -84,7 +86,7 @@ class Embedding(Module):
         self._x = None
 
     def forward(self, x):
-        """Vectors (T, B, D) of symbols x (T, B), whole numbers from 0 to V - 1.
+        """Vectors (..., D) of symbols x (...), whole numbers from 0 to V - 1.
 
         Raises
         ------
@@ -95,14 +97,16 @@ class Embedding(Module):
         if x.dtype.kind not in "iu" or x.size and not (0 <= x.min() and x.max() < self.symbols):
             found = f"{x.min()} to {x.max()}" if x.dtype.kind in "iu" else str(x.dtype)
             raise UsageError(f"symbols must be whole numbers from 0 to {self.symbols - 1}, got {found}")
-        self._x = np.ascontiguousarray(x.reshape(-1), np.int64)
-        y = np.empty((self._x.size, self.output_size), self.dtype)
-        rows.rows_at(self.parameters["W"], self._x, y)
+        self._x = np.ascontiguousarray(x, np.int64)
+        y = np.empty((x.size, self.output_size), self.dtype)
+        rows.rows_at(self.parameters["W"], self._x.reshape(-1), y)
         return y.reshape(*x.shape, self.output_size)
 
     def backward(self, dy, *, accumulate=False):
         """Fill `gradients`, dL/dW[v] = sum of dL/dy over the places of v, or add to them with `accumulate`."""
+        if self._x is None:
+            raise UsageError("backward must follow a forward pass, got none")
+        dy = check_array("dy", dy, self.dtype, (*self._x.shape, self.output_size))
         if not accumulate:
             self.gradient[:] = 0
-        flat = check_array("dy", dy, self.dtype, np.shape(dy)).reshape(-1, self.output_size)
-        rows.add_rows_at(flat, self._x, self.gradients["W"])
+        rows.add_rows_at(dy.reshape(-1, self.output_size), self._x.reshape(-1), self.gradients["W"])

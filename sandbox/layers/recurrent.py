@@ -179,6 +179,7 @@ class Layer(CellWeights):
         twin = Layer(self.cell.name, self.input_size, self.hidden_size, rng=None, dtype=dtype, init="zeros",
                      input_init="zeros", **self.options)  # fmt: skip
         twin.vector[:] = self.vector
+        twin.refresh()
         return twin
 
     # Noise -------------------------------------------------------------------------------------------------------
@@ -195,16 +196,20 @@ class Layer(CellWeights):
         if (self.recurrent_dropout or self.zoneout) and not isinstance(noise, np.random.Generator):
             raise UsageError(f"noise must be a numpy.random.Generator, got {type(noise).__name__} "
                              "(stream('dropout', seed) makes one)")  # fmt: skip
-        self.noise, self._mask, self._kept = noise, None, None
+        self.noise, self._hidden = noise, self._empty(2)  # the last mask drawn: evaluation in between leaves it
 
     def _draw_noise(self, T, B, training, resume):
         """Masks of this pass; of sequences which are resumed the same elements of h stay hidden."""
         H, S = self.hidden_size, len(self.cell.states)
-        if not (training and self.recurrent_dropout):
-            self._mask = self._empty(2)
-        elif not (resume and self._mask is not None and self._mask.shape == (B, H)):
-            keep = self.noise.random((B, H)) >= self.recurrent_dropout
-            self._mask = (keep / (1 - self.recurrent_dropout)).astype(self.dtype)
+        self._mask = self._empty(2)
+        if training and self.recurrent_dropout:
+            if not resume:
+                keep = self.noise.random((B, H)) >= self.recurrent_dropout
+                self._hidden = (keep / (1 - self.recurrent_dropout)).astype(self.dtype)
+            if self._hidden.shape != (B, H):
+                raise UsageError(f"resume must follow a training pass over the same {B} sequences, "
+                                 f"got {len(self._hidden) or 'none'}")  # fmt: skip
+            self._mask = self._hidden
         self._kept = np.empty((S if self.zoneout else 0, 0, B, H), np.uint8)
         if training and self.zoneout:
             drawn = self.noise.random((T, S, B, H)) < self.zoneout
@@ -225,7 +230,7 @@ class Layer(CellWeights):
         training : bool
             Draw masks for recurrent dropout and zoneout; otherwise the first does nothing, the second its mean.
         resume : bool
-            These are further steps of the last pass's sequences: recurrent dropout keeps its mask.
+            These are further steps of the last training pass's sequences: recurrent dropout keeps its mask.
 
         Returns
         -------
@@ -243,7 +248,7 @@ class Layer(CellWeights):
         start = self._stacked("states", states, B)  # a copy: they may be views of the workspace about to be overwritten
         self.last = None  # until this pass is complete there is none to differentiate
         z, trail = self._work_arrays(T, B)
-        if np.may_share_memory(x, trail):  # this layer's own output as its next input
+        if any(np.may_share_memory(x, array) for array in (z, trail)):  # this layer's own output as its next input
             x = x.copy()
         self._draw_noise(T, B, training, resume)
         self.refresh()
@@ -314,17 +319,19 @@ class Layer(CellWeights):
         dz = np.empty_like(z) if keep_tape else z
         if not keep_tape:
             self.last = None  # before the tape is touched: an interrupt must not leave a spoilt one that looks whole
-        if not accumulate:
+        wanted = parameters and not log_scale
+        if wanted and not accumulate:
             self._sums[:], self._row_sums[:] = 0, 0
+        row_sums = self._row_sums if wanted else np.zeros_like(self._row_sums)
         lengths = np.zeros(0, np.int64) if run.lengths is None else run.lengths
         scan.backward(*self._steps[1], z, dz, self._plans[1], self._pack(True), trail, self._rows(), self._flags,
-                      lengths, self._mask, self._kept, self.zoneout, dy, ds, every, self._row_sums,
+                      lengths, self._mask, self._kept, self.zoneout, dy, ds, every, row_sums,
                       exponents)  # fmt: skip
-        if parameters and not log_scale:
+        if wanted:
             self._parameter_gradients(run, trail, dz, accumulate)
         found = Gradients(
             x=self._input_gradient(dz) if inputs and not log_scale else None,
-            parameters=self.gradients if parameters and not log_scale else None,
+            parameters=self.gradients if wanted else None,
             start=dict(zip(self.cell.states, ds[:S], strict=True)),
             states=dict(zip(self.cell.states, every[:S], strict=True)) if every_state else None,
             z=dz,
@@ -386,7 +393,7 @@ class Layer(CellWeights):
         shapes = (T, B, G, H), (S, T + 1, B, H)
         sizes = [math.prod(shape) for shape in shapes]
         if any(buffer.size < size for buffer, size in zip(self._buffers, sizes, strict=True)):
-            self._buffers = ()
+            self._buffers = np.empty(0, self.dtype), np.empty(0, self.dtype)  # the old ones make room first
             what = f"states and gates of seq_len={T}, batch={B}, hidden={H} in {self.dtype.name}"
             memory.require(sum(sizes) * self.dtype.itemsize, what, "use checkpoint_every or a smaller batch")
             self._buffers = tuple(np.empty(size, self.dtype) for size in sizes)
@@ -453,6 +460,7 @@ class Layer(CellWeights):
             layer.parameters[name][:] = check_array(
                 f"{name} in {path}", value, layer.dtype, layer.parameters[name].shape
             )
+        layer.refresh()
         return layer
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sandbox.errors import UsageError, unknown
-from sandbox.layers.bidirectional import Bidirectional
+from sandbox.layers.bidirectional import MERGES, Bidirectional
 from sandbox.layers.module import Module, check_rate, check_size
 from sandbox.layers.recurrent import Layer
 
@@ -82,6 +82,8 @@ class Stack(Module):
                  init="orthogonal", gain=1.0, input_init="glorot", chrono=None):  # fmt: skip
         if direction not in DIRECTIONS:
             raise unknown("direction", direction, DIRECTIONS)
+        if merge not in MERGES:
+            raise unknown("merge", merge, MERGES)
         several = isinstance(cell, Sequence) and not isinstance(cell, str)
         cells = list(cell) if several else [cell] * check_size("layers", num_layers)
         check_size("layers", len(cells))
@@ -103,7 +105,7 @@ class Stack(Module):
             sizes = ", ".join(str(layer.output_size) for layer in self.layers)
             raise UsageError(f"residual must be False for layers of different output size, got sizes {sizes}")
         self.input_size, self.output_size, self.direction = input_size, width, direction
-        self._between, self._masks = sites[1::2], []
+        self._between, self._kept = sites[1::2], []
         self.adopt({str(number): layer for number, layer in enumerate(self.layers)})
 
     @staticmethod
@@ -118,9 +120,8 @@ class Stack(Module):
 
     def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run all layers over x (T, B, D); `states` is a list of start states by name, one for each layer."""
-        runs, self._masks = [], []
-        starts = [None] * len(self.layers) if states is None else states
-        y = x
+        runs, self._kept = [], []
+        starts, y = self._by_layer("states", states), x
         for number, (layer, start) in enumerate(zip(self.layers, starts, strict=True)):
             below, seen = y, self._drop(number, y, training)
             run = layer.forward(seen, start, lengths, training=training, resume=resume)
@@ -128,15 +129,32 @@ class Stack(Module):
             runs.append(run)
         return StackRun(y, runs, self.residual)
 
+    def _by_layer(self, name, states):
+        """The states of each layer, None where there are none."""
+        if states is None:
+            return [None] * len(self.layers)
+        if not isinstance(states, Sequence) or len(states) != len(self.layers):
+            got = f"{type(states).__name__} of {len(states)}" if hasattr(states, "__len__") else type(states).__name__
+            raise UsageError(f"{name} must be a list with the states of each of {len(self.layers)} layers, got {got}")
+        return states
+
     def _drop(self, number, y, training):
-        """y with a share of its elements hidden, from the second layer on."""
-        if not (training and self.dropout and number):
-            self._masks.append(None)
+        """y with a share of its elements hidden, from the second layer on; notes which."""
+        keep = None
+        if training and self.dropout and number:
+            keep = np.empty(y.shape, bool)
+            for step in keep:  # one at a time: the draws take eight times the memory of what is kept of them
+                step[:] = self._between[number].random(step.shape) >= self.dropout
+        self._kept.append(keep)
+        return self._seen(y, keep)
+
+    def _seen(self, y, keep):
+        """What dropout lets through: y / (1 - dropout) where `keep`, else 0; the derivative is the same map."""
+        if keep is None:
             return y
-        keep = self._between[number].random(y.shape) >= self.dropout
-        mask = (keep / (1 - self.dropout)).astype(self.dtype)
-        self._masks.append(mask)
-        return y * mask
+        seen = y * keep
+        seen *= self.dtype.type(1 / (1 - self.dropout))
+        return seen
 
     def backward(self, dy=None, dstates=None, *, dlast=None, inputs=True, accumulate=False):
         """dL/dx and dL/dstart of dL/dy (T, B, O), dL/dlast (B, O) and dL/dstates, by layer; fills `gradients`.
@@ -147,16 +165,14 @@ class Stack(Module):
         starts : list of dicts
             dL/d(start state) by name, for each layer.
         """
-        starts = []
+        starts, dstates = [], self._by_layer("dstates", dstates)
         for number in range(len(self.layers) - 1, -1, -1):
             top = number == len(self.layers) - 1
             found = self.layers[number].backward(
-                dy, dstates[number] if dstates else None, dlast=dlast if top or self.residual else None,
+                dy, dstates[number], dlast=dlast if top or self.residual else None,
                 inputs=inputs or number > 0, accumulate=accumulate)  # fmt: skip
             starts.append(found.start)
-            dx = found.x
-            if self._masks[number] is not None:
-                dx = dx * self._masks[number]
+            dx = self._seen(found.x, self._kept[number])
             dy = dy + dx if self.residual and number and dy is not None else dx
         return dy, starts[::-1]
 

@@ -72,15 +72,20 @@ class CellWeights(Module):
         self.weight_gradients = {name: np.zeros(shape, self.dtype) if name in made else self.gradients[name]
                           for name, shape in shapes.items()}  # fmt: skip
 
+    def bind(self, vector, gradient):
+        """Keep parameters and gradient in these arrays from now on, with the values they have."""
+        super().bind(vector, gradient)
+        self.refresh()
+
     def _initialise(self, rng, init, gain, input_init, chrono):
         D, H = self.input_size, self.hidden_size
         shapes = self.cell.weight_shapes(D, H)
         own = {name for name, value in self.parameters.items() if value.shape == shapes.get(name)}
         for gate in self.cell.gates if "W_ih" in own else ():
-            self.block("W_ih", gate)[:] = inits.initialise(input_init, rng, D, H)
+            self._learned_block("W_ih", gate)[:] = inits.initialise(input_init, rng, D, H)
         for product in self.cell.products:
             for column in product.columns if product.weight in own else ():
-                self.block(product.weight, column)[:] = inits.initialise(init, rng, H, H, gain)
+                self._learned_block(product.weight, column)[:] = inits.initialise(init, rng, H, H, gain)
         for column, option in self.cell.initial_bias.items():
             self._set_bias(column, self.options[option])
         if rng is not None and self.cell.initial is not None:
@@ -118,9 +123,16 @@ class CellWeights(Module):
 
         Parameters are meant where they are no other than the weights; what is derived is read only.
         """
+        return self.weights[name][..., self._columns_of(name, column)]
+
+    def _learned_block(self, name, column):
+        """The block of the parameter, where a weight derived from it has its name."""
+        return self.parameters[name][..., self._columns_of(name, column)]
+
+    def _columns_of(self, name, column):
         columns = self.cell.gates if name == "W_ih" else next(p.columns for p in self.cell.products if p.weight == name)
         at = columns.index(column) * self.hidden_size
-        return self.weights[name][..., at : at + self.hidden_size]
+        return slice(at, at + self.hidden_size)
 
     def recurrent_blocks(self):
         """Views of all (H, H) blocks that act on h, by weight and tape column."""
