@@ -67,8 +67,8 @@ def scaled_profile(cell, options, parameters, x, trail, last, inflow):
         The states at which the steps are linearised.
     last : (S, H)
         dL/ds_T, apart from `inflow`.
-    inflow : (T, H)
-        What flows into h after every step.
+    inflow : (T, O H)
+        What flows into the first O states, side by side, after every step.
 
     Returns
     -------
@@ -85,7 +85,8 @@ def scaled_profile(cell, options, parameters, x, trail, last, inflow):
         if t and inflow[t - 1].any():
             common = max(exponent, 0)
             running, exponent = np.ldexp(running, exponent - common), common
-            running[0] += np.ldexp(inflow[t - 1], -exponent)
+            rows = inflow[t - 1].reshape(-1, H)
+            running[: len(rows)] += np.ldexp(rows, -exponent)
         shift = int(np.frexp(np.abs(running).max())[1])
         running, exponent = np.ldexp(running, -shift), exponent + shift
         profile[t], exponents[t] = running, exponent
