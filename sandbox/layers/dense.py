@@ -97,7 +97,7 @@ class Embedding(Module):
         if x.dtype.kind not in "iu" or x.size and not (0 <= x.min() and x.max() < self.symbols):
             found = f"{x.min()} to {x.max()}" if x.dtype.kind in "iu" else str(x.dtype)
             raise UsageError(f"symbols must be whole numbers from 0 to {self.symbols - 1}, got {found}")
-        self._x = np.ascontiguousarray(x, np.int64)
+        self._x = np.array(x, np.int64, order="C")
         y = np.empty((x.size, self.output_size), self.dtype)
         rows.rows_at(self.parameters["W"], self._x.reshape(-1), y)
         return y.reshape(*x.shape, self.output_size)
