@@ -84,7 +84,7 @@ class Stack(Module):
 
     def __init__(self, cell, input_size, hidden_size, *, rng, num_layers=1, noise=None, dtype="float64",
                  direction="forward", merge="concat", residual=False, dropout=0.0, recurrent_dropout=0.0, zoneout=0.0,
-                 init="orthogonal", gain=1.0, input_init="glorot", chrono=None):  # fmt: skip
+                 init="orthogonal", gain=1.0, input_init=None, chrono=None):  # fmt: skip
         if direction not in DIRECTIONS:
             raise unknown("direction", direction, DIRECTIONS)
         if merge not in MERGES:
