@@ -25,7 +25,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
                       seeds=5),
         "lag": dict(cell=["rnn", "lstm1997"], task=["noise_free_lag:recall"], seq_len=[50, 100, 200], init=["glorot"],
                     lr=[0.01], seeds=5),
-        "irnn": dict(cell=["rnn:relu"], init=["irnn"], seq_len=[200], hidden=[64], lr=[0.001], updates=[10_000],
+        "irnn": dict(cell=["rnn:relu"], init=["identity"], seq_len=[200], hidden=[64], lr=[0.001], updates=[10_000],
                      seeds=5),
         "copy": dict(cell=["rnn", "rnn:identity", "lstm"], task=["copy"], seq_len=[100], hidden=[64], batch=[20],
                      lr=[0.002], updates=[10_000], seeds=1),
