@@ -104,12 +104,12 @@ def test_shapes_names_and_types(cell, dtype):
     layer = make(cell, dtype=dtype)
     gates, states = layer.cell.gates, layer.cell.states
     run = layer.forward(np.ones((T, B, D), dtype))
-    assert run.y.shape == (T, B, H) and run.lengths is None
+    assert run.y.shape == (T, B, layer.output_size) and run.lengths is None
     assert tuple(run.states) == states and {value.shape for value in run.states.values()} == {(T + 1, B, H)}
     assert set(gates) <= set(run.gates) and {value.shape for value in run.gates.values()} == {(T, B, H)}
     assert {value.shape for value in run.last_states().values()} == {(B, H)}
-    np.testing.assert_array_equal(run.y, run.states["h"][1:])
-    found = layer.backward(np.ones((T, B, H), dtype), every_state=True)
+    np.testing.assert_array_equal(run.y[:, :, :H], run.states["h"][1:])
+    found = layer.backward(np.ones((T, B, layer.output_size), dtype), every_state=True)
     assert found.x.shape == (T, B, D) and found.exponents is None
     assert found.z.shape == (T, B, len(layer.cell.tape), H)
     assert {value.shape for value in found.states.values()} == {(T + 1, B, H)} and tuple(found.states) == states
@@ -220,12 +220,12 @@ def test_parameters_are_views_into_one_vector(cell):
     np.testing.assert_array_equal(flat, layer.vector)
     assert all(np.shares_memory(value, layer.vector) for value in layer.parameters.values())
     layer.forward(np.ones((T, B, D)))
-    found = layer.backward(np.ones((T, B, H))).parameters
+    found = layer.backward(np.ones((T, B, layer.output_size))).parameters
     assert all(np.shares_memory(value, layer.gradient) for value in found.values())
     np.testing.assert_array_equal(np.concatenate([value.ravel() for value in found.values()]), layer.gradient)
     layer.forward(np.ones((T, B, D)))
     before = layer.gradient.copy()
-    layer.backward(np.ones((T, B, H)))
+    layer.backward(np.ones((T, B, layer.output_size)))
     np.testing.assert_array_equal(layer.gradient, before)  # computed anew, not added up
 
 
