@@ -618,7 +618,6 @@ def check_profile(problem, tolerance):
     layer, cell, (T, B, _, H) = problem.layer, problem.cell, problem.size
     trail = stacked(problem.forward().states).astype("float64")
     found = problem.backward(every_state=True, log_scale=True)
-    inflow = np.zeros((T, B, cell.outputs * H)) if problem.dy is None else problem.dy
     parameters = {name: value.astype("float64") for name, value in layer.parameters.items()}
     for b in range(B):
         profile, exponents = naive.scaled_profile(

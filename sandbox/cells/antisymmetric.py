@@ -5,7 +5,7 @@
 
 M (H, H) is learned; W_hh is made from it once per pass. Its eigenvalues are imaginary but for -gamma, which damps what
 the Euler step of size epsilon lets grow: an eigenvalue i w of M - M^T becomes a factor of 1 - epsilon gamma + i epsilon
-w a step at h = 0. M starts as N(0, sigma^2 / H).
+w a step at h = 0. M starts as N(0, sigma^2 / H), whatever the layer's `init` and `gain`. Defaults are this project's.
 
 Backward: dz = dL/dh_t epsilon (1 - n^2) with n = tanh(z_t), the tape; dL/dh_t passes on to h_{t-1} as it is, and more
 comes through the product. dM = dW_hh - dW_hh^T.
@@ -62,7 +62,7 @@ def initial(parameters, rng, options):
 
 
 CELL = Cell(
-    paper="Chang, Chen, Haber & Chi 2019 (AntisymmetricRNN), eq. 10 without gates",
+    paper="Chang, Chen, Haber & Chi 2019 (AntisymmetricRNN), section 3, without gates",
     gates=("n",),
     states=("h",),
     constants=("epsilon",),

@@ -60,7 +60,7 @@ def initial(parameters, rng, options):
 
 
 CELL = Cell(
-    paper="Funahashi & Nakamura 1993, eq. 1, in Euler steps; learned tau: Jaeger et al. 2007, eq. 3 has one for all",
+    paper="Funahashi & Nakamura 1993, in Euler steps; leaky integrators: Jaeger et al. 2007, eq. 3",
     gates=("n",),
     states=("h",),
     per_unit=("a",),

@@ -3,8 +3,8 @@
     h_t = phi(z_t + u h_{t-1}),   z_t = x_t W_ih + b      phi: relu or tanh
 
 u (H,) is one number per unit, so there is no recurrent product, and over t steps a gradient is u^t times a product of
-phi'. It starts as u ~ U[0, 1]; the paper takes U[0, gamma^(1/T)] with gamma = 2 for relu, which is that for a long T
-(section 4.1).
+phi'. It starts as u ~ U[0, 1]. The paper bounds |u| by gamma^(1/T) over T steps, which is 1 for a long T; no bound is
+enforced here.
 
 Backward: dz = dL/dh_t phi'(z_t + u h_{t-1}), du = dz h_{t-1}, dL/dh_{t-1} = dz u, with phi' from the value alone: [h >
 0], 1 - h^2. The rectifier's derivative at exactly 0 is taken as 0.
@@ -65,7 +65,7 @@ def initial(parameters, rng, options):
 
 
 CELL = Cell(
-    paper="Li, Li, Cook, Zhu & Gao 2018, eq. 3",
+    paper="Li, Li, Cook, Zhu & Gao 2018 (IndRNN), section 3",
     gates=("h",),
     states=("h",),
     products=(),

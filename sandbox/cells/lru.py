@@ -85,7 +85,7 @@ def decay(gates, weights, options):
 
 
 CELL = Cell(
-    paper="Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu & De 2023 (LRU), section 3.4",
+    paper="Orvieto, Smith, Gu, Fernando, Gulcehre, Pascanu & De 2023 (LRU), section 3",
     gates=("re", "im"),
     states=("h", "h_im"),
     outputs=2,

@@ -65,7 +65,7 @@ def reference(x, h, W_ih, W_hh, W_zu, b, b_u):
 
 
 CELL = Cell(
-    paper="Chen 2017 (MinimalRNN), eqs. 1-3",
+    paper="Chen 2017 (MinimalRNN), section 2",
     gates=("z",),
     states=("h",),
     tape=("z", "u"),

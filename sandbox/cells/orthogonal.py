@@ -4,8 +4,8 @@
     W_hh = (I + A)^-1 (I - A),   A = M - M^T                                        M (H, H) is learned
     phi(z) = sign(z) relu(|z| + b) (modReLU), or tanh(z + b), or z + b
 
-W_hh is made once per pass, in float64 and then rounded. A is skew, so that v^T (I + A) v = |v|^2: I + A has no singular
-value below 1, and its inverse always exists. M starts as rotations of pairs of units by angles from U[0, pi / 2).
+W_hh is made once per pass, in float64 and then rounded. A is skew, so that v^T (I + A) v = |v|^2: I + A always has
+an inverse. M starts as rotations of pairs of units by U[0, pi / 2), whatever the layer's `init` and `gain`.
 
 Backward: dz = dL/dh_t phi', with phi' from the value alone: for modReLU [h != 0], and db = dz sign(h). Its derivative
 at exactly 0 is taken as 0. dA = -(I + A)^-T dW_hh (I + W_hh)^T, dM = dA - dA^T.
@@ -105,7 +105,7 @@ def specialise(cell, options):
 
 
 CELL = Cell(
-    paper="Helfrich, Willmott & Ye 2018 (scoRNN), theorem 3.2; modReLU: Arjovsky, Shah & Bengio 2016, eq. 8",
+    paper="Helfrich, Willmott & Ye 2018 (scoRNN), theorem 3.2; modReLU: Arjovsky, Shah & Bengio 2016",
     gates=("h",),
     states=("h",),
     biases={},

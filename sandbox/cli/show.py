@@ -79,13 +79,11 @@ def _describe_cell(name: str, input_size: int, output_size: int, **model) -> Non
     module = sys.modules[cell.reference.__module__]
     click.echo(f"{cells.canonical(name)}   {module.__file__}\n")
     click.echo(f"{inspect.getdoc(module)}\n\n{cell.paper}\n")
-    rows = [(f"  {option}", f"{rule.help}, " if rule.help else "", f"{rule.describe()}  [here: {value}]")
-            for (option, rule), value in zip(cell.options.items(), cell.resolve(given).values(), strict=True)]  # fmt: skip
-    if rows:
-        print_columns([(option, text + rest) for option, text, rest in rows])
-        click.echo()
+    for option, value in cell.resolve(given).items():
+        rule = cell.options[option]
+        click.echo(f"  {option}   {rule.help + ', ' if rule.help else ''}{rule.describe()}  [here: {value}]")
     sizes = ", ".join(f"{key} {value}" for key, value in model.items())
-    click.echo(f"parameters of a model with {input_size} inputs, {output_size} outputs, {sizes}:")
+    click.echo(f"\nparameters of a model with {input_size} inputs, {output_size} outputs, {sizes}:")
     click.echo(Model(input_size, output_size, cell=name, rng=stream("init", 0), **model).summary())
 
 
