@@ -43,7 +43,18 @@ class Case:
 
 # Cells which cannot fade (-1) or grow (1) without limit when all their parameters are small, or the recurrent ones
 # large.
-STAYS = {-1: (), 1: ("rnn-sigmoid",)}
+STAYS = {
+    -1: (
+        *("lstm-nfg-none", "lstm-nfg-full"),  # without a forget gate c passes on all of its gradient
+        *("lstm1997-all", "lstm1997-gates", "lstm1997-none"),
+    ),
+    1: (
+        "rnn-sigmoid",
+        *("lstm-fgr-none", "lstm-fgr-full"),  # gates which are open at rest drive each other into saturation
+        *("lstm1997-all", "lstm1997-gates", "lstm1997-none"),  # draws its own weights, which are small
+        *("mingru", "minlstm"),  # no recurrent product, and what is kept is a share
+    ),
+}
 
 
 def cases():
