@@ -1,5 +1,7 @@
 """Whole models: gradients against complex steps through tests/naive_model.py, segments of time, and what is refused."""
 
+from unittest import mock
+
 import naive
 import naive_model
 import numpy as np
@@ -8,6 +10,7 @@ import pytest
 from sandbox import cells, losses
 from sandbox.errors import UsageError
 from sandbox.jit import COMPILED
+from sandbox.kernels import rows
 from sandbox.model import HEADS, Model
 from sandbox.streams import stream
 
@@ -249,6 +252,23 @@ def test_a_window_of_the_whole_length_cuts_nothing(lengths, direction):
     for name in ("window", "checkpoint_every"):
         assert problem.differentiate(**{name: T}).loss == whole.loss
         same(problem.model.gradient, gradient)
+
+
+@pytest.mark.plain_python
+@pytest.mark.parametrize("head", HEADS)
+def test_nothing_is_done_twice_without_need(head):
+    problem = Problem(head, cell="gru")
+    model, made = problem.model, []
+    head_forward = model.output.forward
+    run, add = mock.Mock(side_effect=model.stack.forward), mock.Mock(side_effect=rows.add_steps)
+    output = mock.Mock(side_effect=lambda y: made.append(head_forward(y)) or made[-1])
+    with (mock.patch.object(model.stack, "forward", run), mock.patch.object(rows, "add_steps", add),
+          mock.patch.object(model.output, "forward", output)):  # fmt: skip
+        found = problem.differentiate()
+        assert run.call_count == 1 and add.call_count == (head == "mean")
+        assert len(made) == 1 and found.output is made[0]
+        problem.differentiate(checkpoint_every=2)
+        assert run.call_count == 1 + 3 + 2  # the last segment is run once
 
 
 @pytest.mark.plain_python
