@@ -31,6 +31,9 @@ HERE = Path(__file__).resolve()
 ROOT = HERE.parent.parent
 FIRST = "test_gradient_by_every_number"  # kills most
 CELL_CHECKS = ("test_cells", "test_noise")
+MODEL_CHECKS = ("test_modules", "test_model")
+MODEL = ("differentiate", "_run_segments", "_edges", "_mask", "_mean", "_spread", "_noise", "_set_noise", "_counts",
+         "_within", "_cut")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,11 @@ def parts():
                        cases=("composite", "diagonal")),
         "layers": Target("sandbox/layers/recurrent.py", ("_parameter_gradients", "_input_gradient", "_inflow"),
                          cases=("gru-after", "composite", "diagonal")),
+        "rows": Target("sandbox/kernels/rows.py", functions_of("sandbox/kernels/rows.py"), MODEL_CHECKS),
+        "dense": Target("sandbox/layers/dense.py", ("backward",), MODEL_CHECKS),
+        "bidirectional": Target("sandbox/layers/bidirectional.py", ("backward", "_parted"), MODEL_CHECKS),
+        "stack": Target("sandbox/layers/stack.py", ("backward", "_by_layer", "_hide"), MODEL_CHECKS),
+        "model": Target("sandbox/model.py", MODEL, MODEL_CHECKS),
     }  # fmt: skip
 
 
@@ -149,6 +157,7 @@ class Result:
 SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.LShift: ast.RShift, ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
