@@ -1,5 +1,6 @@
 """Whole models: gradients against complex steps through tests/naive_model.py, segments of time, and what is refused."""
 
+import doctest
 from unittest import mock
 
 import naive
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from sandbox import cells, losses
+from sandbox import model as module
 from sandbox.errors import UsageError
 from sandbox.jit import COMPILED
 from sandbox.kernels import rows
@@ -468,3 +470,8 @@ def test_bad_batches():
     refused("x must have shape (T, B) because it holds symbols, got (5, 3, 1)", problem.model.forward,
             problem.x[..., None])  # fmt: skip
     refused("symbols must be whole numbers from 0 to 3, got 0 to 4", problem.model.forward, np.array([[0], [4]]))
+
+
+def test_the_examples():
+    result = doctest.testmod(module)
+    assert result.attempted and not result.failed

@@ -1,5 +1,8 @@
 """Dense, embedding, both directions and stacks against naive references; what they refuse, and how they say it."""
 
+import doctest
+import importlib
+
 import naive
 import numpy as np
 import pytest
@@ -487,3 +490,9 @@ def test_a_residual_stack_needs_layers_of_one_size(monkeypatch):
     refused("residual must be False for layers of different output size, got sizes 6, 3", stack, ["composite", "gru"],
             residual=True)  # fmt: skip
     assert stack(["composite", "gru"]).forward(draw(T, B, D)).y.shape == (T, B, H)
+
+
+@pytest.mark.parametrize("name", ["dense", "stack"])
+def test_the_examples(name):
+    result = doctest.testmod(importlib.import_module(f"sandbox.layers.{name}"))
+    assert result.attempted and not result.failed
