@@ -628,7 +628,7 @@ def growing(case, T, dtype):
 
 def check_profile(problem, tolerance):
     """Against the product of step Jacobians, which carries its magnitude apart as well."""
-    layer, cell, (T, B, _, H) = problem.layer, problem.cell, problem.size
+    layer, cell, (T, B, *_) = problem.layer, problem.cell, problem.size
     trail = stacked(problem.forward().states).astype("float64")
     found = problem.backward(every_state=True, log_scale=True)
     parameters = {name: value.astype("float64") for name, value in layer.parameters.items()}
