@@ -66,6 +66,7 @@ def match(path, found, wanted) -> None:
     UsageError
         Names the first fact that differs.
     """
+    found = found if isinstance(found, dict) else {}
     for name, value in json.loads(_as_json(wanted)).items():
         if found.get(name) != value:
             got = f"{shorten(found.get(name))} in {path}"

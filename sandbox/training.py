@@ -239,10 +239,12 @@ class Trainer:
             self._look()
         while not self._is_over():
             shown.show(*self.step())
-            if self.done % recipe.evaluate_every == 0 or self.done == recipe.updates or self._has_stopped():
+            if self.done % recipe.evaluate_every == 0:
                 self._look()
             if checkpoint is not None and self.done % every == 0:
                 self.save(checkpoint)
+        if self.evaluation[-1][0] != self.done:
+            self._look()
         _, loss, score = self.evaluation[-1]
         status = self.status or ("" if math.isfinite(loss) else "nonfinite: loss on held-out sequences")
         return Fit(self._is_solved(), self.done, recipe.batch, loss, score, self.baseline, status,
@@ -279,8 +281,8 @@ class Trainer:
         UsageError
             The file cannot be written.
         """
-        facts = self._identity() | {name: getattr(self, name) for name in PROGRESS}
-        facts |= {"rng": self.rng.bit_generator.state, "noise": self.model.noise_state()}
+        facts = {"run": self._identity(), "progress": {name: getattr(self, name) for name in PROGRESS},
+                 "rng": self.rng.bit_generator.state, "noise": self.model.noise_state()}  # fmt: skip
         arrays = {"vector": self.model.vector}
         arrays |= {f"optimiser {name}": np.array(value) for name, value in self.optimiser.state().items()}
         arrays |= {f"clipper {name}": np.array(value) for name, value in self.clipper.state().items()}
@@ -297,7 +299,7 @@ class Trainer:
             The file is missing, is no such file, or is of another run.
         """
         facts, arrays = checkpoint.read(path)
-        checkpoint.match(path, facts, self._identity())
+        checkpoint.match(path, facts.get("run"), self._identity())
         try:
             self._restore(facts, arrays)
         except (KeyError, TypeError, ValueError, IndexError) as error:
@@ -308,7 +310,7 @@ class Trainer:
         for part, owner in (("optimiser", self.optimiser), ("clipper", self.clipper)):
             owner.restore({name.split(" ", 1)[1]: value for name, value in arrays.items() if name.startswith(part)})
         for name in PROGRESS:
-            value = facts[name]
+            value = facts["progress"][name]
             setattr(self, name, [tuple(row) for row in value] if isinstance(value, list) else value)
         self.rng, self.source = self._open("data")
         if self.source is None:
@@ -394,5 +396,5 @@ class _LiveLine:
         left, norm = f"{left // 60}:{left % 60:02d} left", f"{clipped.before:.2g}"
         progress.note(
             f"update {done}/{updates}  loss {loss:.3g} (baseline {baseline:.3g})  |dL/dw| {norm}  at most {left}",
-            f"{done}/{updates}  loss {loss:.2g} / {baseline:.2g}  |dL/dw| {norm}  {left}",
+            f"{done}/{updates} loss {loss:.2g}/{baseline:.2g}, |dL/dw| {norm}, {left}",
         )

@@ -88,9 +88,10 @@ class _Bar:
                     width = self.console.width
                     yield line(next((text for text in owner.said if len(text) < width), owner.said[-1]), "dim")
 
+        # In a narrow terminal what is being done is cut short, and the bar, before the numbers are.
         whole = {"table_column": Column(no_wrap=True)}
         bar = BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=24))
-        columns = (Doing(**whole), bar, MofNCompleteColumn(**whole), TextColumn("points", **whole), Pace(**whole))
+        columns = (Doing(table_column=Column(min_width=7)), bar, MofNCompleteColumn(**whole), TextColumn("points", **whole), Pace(**whole))
         self.progress = TwoLines(*columns, console=Console(file=stream), transient=True)
         self.task = self.progress.add_task("", total=total)
 

@@ -87,7 +87,7 @@ def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     a, b = _ranks(xs), _ranks(ys)
     middle = (len(xs) + 1) / 2
     a, b = [x - middle for x in a], [y - middle for y in b]
-    scale = math.sqrt(math.fsum(x * x for x in a)) * math.sqrt(math.fsum(y * y for y in b))
+    scale = math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
     return math.fsum(x * y for x, y in zip(a, b, strict=True)) / scale if scale else None
 
 
