@@ -27,8 +27,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
         note="bottom / top: norm of the gradient by the lowest layer's weights, by that of the highest's, at the start",
         subject="layers and directions",
     ),
-    picture=Picture(metric="loss", against="layers", x="layers", y="loss on held-out sequences", log=True,
-                    baseline="baseline"),
+    picture=Picture(metric="updates_to_success", against="layers", x="layers", y="updates to success"),
 )  # fmt: skip
 def depth(cell, layers, direction, task, seq_len, hidden, dropout, init, batch, lr, updates, dtype, seed):
     """What more layers and a second direction bring.

@@ -9,7 +9,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
 
 @experiment(
     cell=["rnn", "lstm", "gru"],
-    window=[5, 10, 20, 40, 60],
+    window=[5, 10, 20, 30, 60],
     task=["adding"],
     seq_len=[60],
     hidden=[16], init=["orthogonal"],

@@ -5,6 +5,9 @@ Matrices are input-major, ``h @ W``: row i holds what input i sends. Gates are i
 step when H is large: the spectral radius of W. Every name takes a further factor, `initialise(..., gain)`.
 
 A function of this module whose arguments are ``(rng, rows, columns)`` is an initialisation; adding one adds a name.
+
+A *scheme* is an initialisation of the recurrent matrices together with the one of the input matrix that its authors
+use with it, `scheme("irnn")`; every name of an initialisation is a scheme with `glorot` for the input.
 """
 
 import functools
@@ -46,6 +49,60 @@ def identity(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     return np.eye(rows, columns)
 
 
+def scaled_identity(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """W = 0.01 I, for tasks that need no long memory; gain exactly 0.01 (Le, Jaitly & Hinton 2015)."""
+    return 0.01 * np.eye(rows, columns)
+
+
+def small(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """W_ij ~ N(0, 0.001^2), the input matrix of an IRNN (Le, Jaitly & Hinton 2015); gain 0.001 sqrt(rows)."""
+    return 0.001 * normal(rng, (rows, columns))
+
+
+def saxe(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """1.1 times `orthogonal`; gain exactly 1.1.
+
+    Just beyond the edge of chaos, g = 1, where tanh takes away what the gain adds and the singular values of the whole
+    Jacobian stay close to 1 (Saxe, McClelland & Ganguli 2014, section 4 and figure 7).
+    """
+    return 1.1 * orthogonal(rng, rows, columns)
+
+
+def pascanu_sigmoid(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """W_ij ~ N(0, 0.01^2), for input and recurrent matrix of a sigmoid RNN; gain 0.01 sqrt(rows): 0.071 at H = 50.
+
+    Pascanu, Mikolov & Bengio 2013, section 4.1: their N(0, 0.01) is a standard deviation (`init="sigmoid"` of their
+    code, pascanur/trainingRNNs).
+    """
+    return 0.01 * normal(rng, (rows, columns))
+
+
+def pascanu_basic_tanh(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """W_ij ~ N(0, 0.1^2), for input and recurrent matrix of a tanh RNN; gain 0.1 sqrt(rows): 0.707 at H = 50.
+
+    Pascanu, Mikolov & Bengio 2013, section 4.1; the standard deviation is that of `init="basic_tanh"` of their code.
+    """
+    return 0.1 * normal(rng, (rows, columns))
+
+
+def pascanu_smart_tanh(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
+    """15 normal numbers in every row at random places, zeros elsewhere, scaled to gain 0.95 exactly; only square W.
+
+    Pascanu, Mikolov & Bengio 2013, section 4.1; that W is sparse stands in their code (`init="smart_tanh"`), whose
+    input matrix is dense, `pascanu_sigmoid`. All of a row is drawn where columns <= 15.
+
+    Raises
+    ------
+    UsageError
+        If W is not square: it has no eigenvalues.
+    """
+    _require_square("pascanu_smart_tanh", rows, columns)
+    W = normal(rng, (rows, columns))
+    for row in W:
+        row[rng.permutation(columns)[15:]] = 0
+    return 0.95 * (W / spectral_radius(W))
+
+
 def pytorch(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """W_ij ~ U(-b, b), b = 1 / sqrt(columns); gain 1 / sqrt(3) = 0.577 for a square W.
 
@@ -64,9 +121,7 @@ def radius(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     UsageError
         If W is not square: it has no eigenvalues.
     """
-    if rows != columns:
-        raise UsageError(f"rows and columns must be equal for init 'radius', got {rows} and {columns} "
-                         "(init 'sigma' takes any shape)")  # fmt: skip
+    _require_square("radius", rows, columns)
     W = gaussian(rng, rows, columns)
     return W / spectral_radius(W)
 
@@ -83,6 +138,43 @@ def sigma(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
 def zeros(rng: np.random.Generator, rows: int, columns: int) -> np.ndarray:
     """W = 0: no recurrence at all but what gates and leaks carry; gain 0."""
     return np.zeros((rows, columns))
+
+
+def _require_square(name, rows, columns):
+    if rows != columns:
+        raise UsageError(f"rows and columns must be equal for init {name!r}, got {rows} and {columns} "
+                         "(init 'sigma' takes any shape)")  # fmt: skip
+
+
+# Scheme: (recurrent matrices, input matrix).
+SCHEMES = {
+    "irnn": ("identity", "small"),
+    "irnn_short": ("scaled_identity", "small"),
+    "pascanu_sigmoid": ("pascanu_sigmoid", "pascanu_sigmoid"),
+    "pascanu_basic_tanh": ("pascanu_basic_tanh", "pascanu_basic_tanh"),
+    "pascanu_smart_tanh": ("pascanu_smart_tanh", "pascanu_sigmoid"),
+    "pytorch": ("pytorch", "pytorch"),
+}
+
+
+def scheme(name: str) -> tuple[str, str]:
+    """The names of the initialisations of the recurrent matrices and of the input matrix: `init` and `input_init`.
+
+    Raises
+    ------
+    UsageError
+        For a name that is neither a scheme's nor an initialisation's.
+
+    Examples
+    --------
+    >>> scheme("irnn"), scheme("orthogonal")
+    (('identity', 'small'), ('orthogonal', 'glorot'))
+    """
+    if name in SCHEMES:
+        return SCHEMES[name]
+    if name not in names():
+        raise unknown("init", name, (*names(), *(each for each in SCHEMES if each not in names())))
+    return name, "glorot"
 
 
 @functools.cache

@@ -15,7 +15,7 @@ __all__ = ["WELL_KNOWN", "declare"]
 def _init_names() -> Sequence[str]:
     from sandbox import inits  # late: it imports the compiler, which listing and checking other axes does not need
 
-    return inits.names()
+    return [*inits.names(), *(name for name in inits.SCHEMES if name not in inits.names())]
 
 
 def _optimiser_names() -> Sequence[str]:

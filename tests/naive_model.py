@@ -57,7 +57,7 @@ class Network:
 
     def output(self, flat):
         """(B, O), or (T, B, O) for the head `every`."""
-        parameters, model, (T, B) = naive.unpack(flat, self.model.parameters), self.model, self.x.shape[:2]
+        parameters, model = naive.unpack(flat, self.model.parameters), self.model
         y = self.x if model.embedding is None else parameters["embedding.W"][self.x]
         own = []
         for number, layer in enumerate(model.stack.layers):

@@ -113,7 +113,7 @@ def test_shapes_names_and_types(cell, dtype):
     layer = make(cell, dtype=dtype)
     gates, states = layer.cell.gates, layer.cell.states
     run = layer.forward(np.ones((T, B, D), dtype))
-    assert run.y.shape == (T, B, H) and run.lengths is None
+    assert run.y.shape == (T, B, layer.output_size) and run.lengths is None
     assert tuple(run.states) == states and {value.shape for value in run.states.values()} == {(T + 1, B, H)}
     assert set(gates) <= set(run.gates) and {value.shape for value in run.gates.values()} == {(T, B, H)}
     assert {value.shape for value in run.last_states().values()} == {(B, H)}

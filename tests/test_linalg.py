@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from scipy import linalg
 
-from sandbox.kernels.linalg import householder_qr, largest_singular_value, spectral_radius
+from sandbox.kernels.linalg import householder_qr, largest_singular_value, solve, spectral_radius
 
 
 def draw(*shape, seed=0):
@@ -60,6 +61,47 @@ def test_qr_of_dependent_zero_and_badly_scaled_columns():
         Q, R = householder_qr(draw(5, 5))
         np.testing.assert_allclose(Q_scaled, Q, rtol=0, atol=1e-14)
         np.testing.assert_allclose(R_scaled / factor, R, rtol=0, atol=1e-14)
+
+
+@pytest.mark.plain_python
+@pytest.mark.parametrize("size, columns", [(1, 1), (2, 3), (5, 5), (7, 1)])
+def test_solve_small_systems(size, columns):
+    check_solve(draw(size, size), draw(size, columns, seed=1))
+
+
+@pytest.mark.parametrize("size, columns", [(33, 33), (64, 5), (130, 130)])
+def test_solve_larger_systems(size, columns):
+    check_solve(draw(size, size), draw(size, columns, seed=1))
+    skew = draw(size, size) - draw(size, size).T
+    check_solve(np.eye(size) + skew, np.eye(size) - skew)
+
+
+def check_solve(A, B):
+    before = A.copy(), B.copy()
+    X, expected = solve(A, B), linalg.solve(A, B)
+    np.testing.assert_array_equal(A, before[0])
+    np.testing.assert_array_equal(B, before[1])
+    assert np.abs(X - expected).max() <= 1e-14 * np.linalg.cond(A) * np.abs(expected).max()
+    # Backward stable: the error is that of an A changed in its last digits.
+    residual = np.abs(A @ X - B).max() / (np.abs(A).max() * np.abs(X).max() * len(A))
+    assert residual <= 1e-15
+
+
+@pytest.mark.plain_python
+def test_solve_is_exact_where_nothing_is_rounded():
+    A = np.array([[0.0, 2.0, 1.0], [4.0, 0.0, 2.0], [4.0, 1.0, 0.0]])  # needs two exchanges
+    X = np.array([[1.0, -2.0], [3.0, 0.5], [-1.0, 8.0]])
+    np.testing.assert_array_equal(solve(A, A @ X), X)
+    np.testing.assert_array_equal(solve(np.eye(3), X), X)
+    with np.errstate(all="ignore"):
+        assert not np.isfinite(solve(np.ones((2, 2)), np.eye(2))).all()
+
+
+def test_cayley_of_a_large_skew_matrix_is_orthogonal():
+    """Without exchanges of rows the error grows with |A|^2: 4e-12 here."""
+    A = 1000 * (draw(64, 64) - draw(64, 64).T)
+    W = solve(np.eye(64) + A, np.eye(64) - A)
+    np.testing.assert_allclose(W @ W.T, np.eye(64), rtol=0, atol=1e-13)
 
 
 @pytest.mark.parametrize("size", [2, 3, 10, 64, 200])

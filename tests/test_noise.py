@@ -6,8 +6,18 @@ import naive
 import numpy as np
 import pytest
 from test_cells import (
-    DTYPES, TINY, Case, Problem, cases, check_exact_scaling, check_forward, check_gradient_by_number, check_segments,
-    compare_single, same, stacked,
+    DTYPES,
+    TINY,
+    Case,
+    Problem,
+    cases,
+    check_exact_scaling,
+    check_forward,
+    check_gradient_by_number,
+    check_segments,
+    compare_single,
+    same,
+    stacked,
 )  # fmt: skip
 
 from sandbox.cells import Product

@@ -29,16 +29,16 @@ def run(*command, cwd, **environment):
 def test_the_cell_of_the_readme_passes_every_common_check(tmp_path):
     ignored = shutil.ignore_patterns("__pycache__", ".*", "results", "build", "dist", "*.egg-info", "docs")
     shutil.copytree(ROOT, tmp_path / "checkout", ignore=ignored)
-    (tmp_path / "checkout" / "sandbox" / "cells" / "leaky.py").write_text(block('"""Leaky'))
+    (tmp_path / "checkout" / "sandbox" / "cells" / "fastrnn.py").write_text(block('"""FastRNN'))
     # As plain Python, so that nothing has to be compiled for one more hash of the sources.
     python = [sys.executable, "-P", "-m"]
     environment = {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(tmp_path / "checkout")}
-    tests = [*python, "pytest", "-m", "plain_python", "-k", "leaky", "-p", "no:cacheprovider", "tests/test_cells.py"]
+    tests = [*python, "pytest", "-m", "plain_python", "-k", "fastrnn", "-p", "no:cacheprovider", "tests/test_cells.py"]
     printed = run(*tests, cwd=tmp_path / "checkout", **environment)
     assert int(re.search(r"(\d+) passed", printed)[1]) >= 5
-    flags = ["--quick", "--cell", "leaky", "--out", str(tmp_path / "results"), "--format", "csv"]
+    flags = ["--quick", "--cell", "fastrnn", "--out", str(tmp_path / "results"), "--format", "csv"]
     printed = run(*python, "sandbox", "run", "vanishing", *flags, cwd=tmp_path / "checkout", **environment)
-    assert "leaky" in printed
+    assert "fastrnn" in printed
 
 
 def test_the_experiment_of_the_readme_runs_from_any_folder(tmp_path):

@@ -7,6 +7,7 @@ specification, and one declaration: `CELL = Cell(...)`. Nothing else has to be e
 
 import functools
 import importlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,11 +27,16 @@ class Option:
     choices : tuple of str
         The values allowed; kernels see the position of the chosen one. Without choices: any finite number.
     help : str
+    minimum, above, below : float
+        Bounds of a number; the last two are themselves excluded.
     """
 
     default: object
     choices: tuple[str, ...] = ()
     help: str = ""
+    minimum: float = -math.inf
+    above: float = -math.inf
+    below: float = math.inf
 
     def describe(self):
         """The values allowed, the default first."""
@@ -45,11 +51,17 @@ class Option:
             try:
                 number = float(value)
             except (TypeError, ValueError):
-                number = float("nan")
-            if "_" in str(value) or not abs(number) < float("inf"):
-                raise UsageError(f"{name} must be a finite number, got {value or 'nothing'}")
+                number = math.nan
+            inside = self.minimum <= number < self.below and self.above < number < math.inf
+            if "_" in str(value) or not inside:
+                raise UsageError(f"{name} must be {self._rule()}, got {'nothing' if value == '' else value}")
             return number
         return value
+
+    def _rule(self):
+        """The rule of a number, in words."""
+        bounds = (("from", self.minimum), ("above", self.above), ("below", self.below))
+        return " ".join(["a finite number", *(f"{word} {bound:g}" for word, bound in bounds if math.isfinite(bound))])
 
 
 @dataclass(frozen=True)
@@ -124,7 +136,7 @@ class Cell:
     products : tuple of Product
         By default one product of h that is added to all gates: W_hh (H, G H).
     biases : mapping of str to tuple of str
-        Bias parameters and the tape columns they are added to.
+        Bias parameters and the tape columns they are added to; by default one, b, for all gates. {} for none.
     per_unit : tuple of str
         Further weights of one number per hidden unit: the first rows of `weights` (P, H).
     constants : tuple of str
@@ -157,7 +169,7 @@ class Cell:
     reference: Callable
     tape: tuple[str, ...] = ()
     products: tuple[Product, ...] | None = None
-    biases: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    biases: Mapping[str, tuple[str, ...]] | None = None
     per_unit: tuple[str, ...] = ()
     constants: tuple[str, ...] = ()
     auxiliary: tuple[str, ...] = ()
@@ -177,7 +189,7 @@ class Cell:
         for key, value in (
             ("tape", self.tape or self.gates),
             ("products", products),
-            ("biases", self.biases or {"b": self.gates}),
+            ("biases", {"b": self.gates} if self.biases is None else self.biases),
         ):
             object.__setattr__(self, key, value)
         for product in products:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import click
 
+from sandbox.axes import show_scalar
 from sandbox.cli.frame import Commands, format_option, out_option, print_columns
 from sandbox.cli.run import axis_help, list_experiments, print_run
-from sandbox.errors import UsageError
+from sandbox.errors import UsageError, did_you_mean, unknown
 
 
 @click.command("list", short_help="List the experiments.")
@@ -15,21 +16,92 @@ def list_command():
     list_experiments()
 
 
-@click.command("describe", short_help="Print what an experiment does, its axes and columns.")
+@click.command("describe", short_help="Print what an experiment, a cell or a task is.")
 @click.argument("name")
-def describe_command(name):
-    """Print what an experiment does, its axes with their rules, and its columns."""
-    from sandbox.experiment import load
+@click.option(
+    "--input-size", metavar="N", type=click.IntRange(1), default=8, show_default=True, help="of a cell's model"
+)
+@click.option("--output-size", metavar="N", type=click.IntRange(1), default=1, show_default=True, help="the same")
+@click.option("--hidden", metavar="N", type=click.IntRange(1, 16_384), default=64, show_default=True, help="the same")
+@click.option("--layers", metavar="N", type=click.IntRange(1, 64), default=1, show_default=True, help="the same")
+@click.option(
+    "--direction", type=click.Choice(["forward", "both"]), default="forward", show_default=True, help="the same"
+)
+def describe_command(name, **model):
+    """Print what there is to know of a name.
 
-    experiment = load(name)
+    Of an experiment: what it does, its axes, presets and columns. Of a cell: its equations, its options, and every
+    parameter of a model made of it. Of a task: its protocol, baseline and rule of success.
+    """
+    from sandbox import cells, tasks
+    from sandbox.experiment import discover, load
+
+    base = name.partition(":")[0]
+    if name not in discover() and base in cells.names():
+        _describe_cell(name, **model)
+    elif name not in discover() and base in tasks.names():
+        _describe_task(name)
+    elif name in discover() or not did_you_mean(base, [*cells.names(), *tasks.names()]):
+        _describe_experiment(load(name))
+    else:
+        raise unknown("experiment, cell or task", name, [*discover(), *cells.names(), *tasks.names()])
+
+
+def _describe_experiment(experiment) -> None:
     click.echo(f"{experiment.name}   {experiment.path}\n")
     click.echo(f"{experiment.description}\n")
     rows = [(f"  {name}", axis_help(axis)) for name, axis in experiment.axes.items()]
     rows.append(("  seed", f"one replicate each  [default: {experiment.seeds} seeds]"))
     rows += [(f"  --{name}", setting.help) for name, setting in experiment.settings.items()]
     print_columns(rows)
+    for preset, values in experiment.presets.items():
+        shown = "; ".join(f"{name} {_listed(value)}" for name, value in values.items())
+        click.echo(f"\npreset {preset}: {shown}", nl=False)
+    if experiment.presets:
+        click.echo()
     if experiment.table and experiment.table.columns:
         click.echo("\ncolumns: " + ", ".join(column.metric for column in experiment.table.columns))
+
+
+def _listed(value) -> str:
+    return ",".join(map(show_scalar, value)) if isinstance(value, (list, tuple)) else show_scalar(value)
+
+
+def _describe_cell(name: str, input_size: int, output_size: int, **model) -> None:
+    import inspect
+    import sys
+
+    from sandbox import cells
+    from sandbox.model import Model
+    from sandbox.streams import stream
+
+    cell, given = cells.parse(name)
+    module = sys.modules[cell.reference.__module__]
+    click.echo(f"{cells.canonical(name)}   {module.__file__}\n")
+    click.echo(f"{inspect.getdoc(module)}\n\n{cell.paper}\n")
+    for option, value in cell.resolve(given).items():
+        rule = cell.options[option]
+        click.echo(f"  {option}   {rule.help + ', ' if rule.help else ''}{rule.describe()}  [here: {value}]")
+    sizes = ", ".join(f"{key} {value}" for key, value in model.items())
+    click.echo(f"\nparameters of a model with {input_size} inputs, {output_size} outputs, {sizes}:")
+    click.echo(Model(input_size, output_size, cell=name, rng=stream("init", 0), **model).summary())
+
+
+def _describe_task(name: str) -> None:
+    import inspect
+    import sys
+
+    from sandbox import tasks
+
+    task = tasks.load(name)
+    module = sys.modules[task.sample.__module__]
+    click.echo(f"{tasks.canonical(name)}   {module.__file__}\n\n{inspect.getdoc(module)}\n")
+    variants = ", ".join(tasks.variants(name.partition(":")[0])) or "none"
+    print_columns([
+        ("  variants", variants), ("  loss", task.loss), ("  head", task.head), ("  solved", task.rule),
+        ("  seq_len", f"at least {task.minimum}, usually {task.seq_len}"),
+        ("  baseline", f"{task.baseline(task.seq_len):.6g} at seq_len {task.seq_len}"), ("  paper", task.paper),
+    ])  # fmt: skip
 
 
 @click.command("show", short_help="Print the table of a finished run.", params=[out_option(), format_option()])

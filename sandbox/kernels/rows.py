@@ -6,7 +6,7 @@ whole: those of a forward pass from the first step to the last, those of a backw
 
 from sandbox.jit import kernel
 
-__all__ = ["add_rows_at", "add_steps", "reverse", "rows_at", "spread_steps"]
+__all__ = ["add_reversed", "add_rows_at", "add_steps", "reverse", "rows_at", "spread_steps"]
 
 
 @kernel
@@ -19,6 +19,18 @@ def reverse(x, lengths, out):
             row, target = x[source, b], out[t, b]
             for j in range(D):
                 target[j] = row[j]
+
+
+@kernel
+def add_reversed(x, lengths, out):
+    """out[t, b] += x[lengths[b] - 1 - t, b] for t < lengths[b], x[t, b] at later steps. (T, B, D) arrays."""
+    T, B, D = x.shape
+    for t in range(T):
+        for b in range(B):
+            source = lengths[b] - 1 - t if t < lengths[b] else t
+            row, target = x[source, b], out[t, b]
+            for j in range(D):
+                target[j] += row[j]
 
 
 @kernel

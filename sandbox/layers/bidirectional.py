@@ -7,7 +7,7 @@ import numpy as np
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import rows
 from sandbox.layers.module import Module, check_array
-from sandbox.layers.recurrent import Layer
+from sandbox.layers.recurrent import Layer, Trajectory
 
 __all__ = ["MERGES", "Bidirectional", "BothWays"]
 
@@ -16,20 +16,24 @@ MERGES = ("concat", "sum")
 
 @dataclass(frozen=True)
 class BothWays:
-    """What a forward pass leaves behind.
+    """What a forward pass leaves behind, until the next one.
 
     Attributes
     ----------
-    y : (T, B, O)
-        Both outputs at every step, side by side or added: that of step t has seen x_1..x_t and x_t..x_T.
     forth, back : Trajectory
         Of the two layers; `back` in its own order, from each row's last step to its first.
+    lengths : (B,) int
     """
 
-    y: np.ndarray
-    forth: object
-    back: object
+    forth: Trajectory
+    back: Trajectory
+    lengths: np.ndarray
     merge: str
+
+    @property
+    def y(self):
+        """Both outputs at every step, side by side or added (T, B, O): that of step t has seen 1..t and t..T."""
+        return _merged(self.forth.y, _reversed(self.back.y, self.lengths), self.merge)
 
     def last(self):
         """The last outputs of both layers, each of which has seen the whole sequence: (B, O).
@@ -78,8 +82,8 @@ class Bidirectional(Module):
         forth = self.forth.forward(x, None, lengths, training=training)
         self._shape = T, B = forth.x.shape[:2]
         self._lengths = np.full(B, T) if lengths is None else forth.lengths
-        back = self.back.forward(self._reversed(forth.x), None, lengths, training=training)
-        return BothWays(_merged(forth.y, self._reversed(back.y), self.merge), forth, back, self.merge)
+        back = self.back.forward(_reversed(forth.x, self._lengths), None, lengths, training=training)
+        return BothWays(forth, back, self._lengths, self.merge)
 
     def backward(self, dy=None, dstates=None, *, dlast=None, inputs=True, accumulate=False):
         """dL/dx of dL/dy (T, B, O) and dL/dlast (B, O), as an object with `x`; fills `gradients`."""
@@ -90,9 +94,11 @@ class Bidirectional(Module):
         dys, dlasts = self._parted("dy", dy, self._shape), self._parted("dlast", dlast, self._shape[1:])
         arguments = {"inputs": inputs, "accumulate": accumulate}
         forth = self.forth.backward(dys[0], dlast=dlasts[0], **arguments)
-        back = self.back.backward(None if dy is None else self._reversed(dys[1]), dlast=dlasts[1], **arguments)
-        dx = forth.x + self._reversed(back.x) if inputs else None
-        return InputGradient(dx)
+        dback = None if dy is None else _reversed(dys[1], self._lengths)
+        back = self.back.backward(dback, dlast=dlasts[1], **arguments)
+        if inputs:
+            rows.add_reversed(back.x, self._lengths, forth.x)
+        return InputGradient(forth.x)
 
     def _parted(self, name, value, shape):
         """The two layers' shares of what flows into the merged output."""
@@ -104,11 +110,13 @@ class Bidirectional(Module):
         size = self.forth.output_size
         return np.ascontiguousarray(value[..., :size]), np.ascontiguousarray(value[..., size:])
 
-    def _reversed(self, x):
-        """x with the steps of each row in the opposite order, within its length."""
-        out = np.empty_like(x)
-        rows.reverse(x, self._lengths, out)
-        return out
+
+def _reversed(x, lengths):
+    """x (T, B, D) with the steps of each row in the opposite order, within its length."""
+    x = np.ascontiguousarray(x)
+    out = np.empty_like(x)
+    rows.reverse(x, lengths, out)
+    return out
 
 
 def _merged(one, other, merge):

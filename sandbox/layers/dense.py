@@ -47,7 +47,7 @@ class Dense(Module):
         return y.reshape(*np.shape(x)[:-1], self.output_size)
 
     def backward(self, dy, *, accumulate=False):
-        """dL/dx of dL/dy for the last forward pass; fills `gradients`, or adds to them with `accumulate`.
+        """dL/dx of dL/dy for the last forward pass, once; fills `gradients`, or adds to them with `accumulate`.
 
         dW = x^T dy, db = sum dy, dx = dy W^T, sums from the last row to the first.
         """
@@ -56,9 +56,10 @@ class Dense(Module):
             raise UsageError("backward must follow a forward pass, got none")
         if len(flat) != len(self._x):
             raise UsageError(f"dy must have {len(self._x)} rows, as the last x, got {len(flat)}")
+        x, self._x = self._x, None  # it may be a large workspace's last reader
         if not accumulate:
             self.gradient[:], self._sums[:] = 0, 0
-        gemm.add_transposed_product(self._x, flat, 0, self.output_size, self.gradients["W"], 0)
+        gemm.add_transposed_product(x, flat, 0, self.output_size, self.gradients["W"], 0)
         if "b" in self.parameters:
             scan.add_column_sums(flat, self._sums)
             self.gradients["b"][:] = self._sums
@@ -97,7 +98,7 @@ class Embedding(Module):
         if x.dtype.kind not in "iu" or x.size and not (0 <= x.min() and x.max() < self.symbols):
             found = f"{x.min()} to {x.max()}" if x.dtype.kind in "iu" else str(x.dtype)
             raise UsageError(f"symbols must be whole numbers from 0 to {self.symbols - 1}, got {found}")
-        self._x = np.ascontiguousarray(x, np.int64)
+        self._x = np.array(x, np.int64, order="C")
         y = np.empty((x.size, self.output_size), self.dtype)
         rows.rows_at(self.parameters["W"], self._x.reshape(-1), y)
         return y.reshape(*x.shape, self.output_size)
@@ -110,3 +111,4 @@ class Embedding(Module):
         if not accumulate:
             self.gradient[:] = 0
         rows.add_rows_at(dy.reshape(-1, self.output_size), self._x.reshape(-1), self.gradients["W"])
+        self._x = None

@@ -111,9 +111,10 @@ class Layer(CellWeights):
         must be zeros.
     dtype : "float64" or "float32"
     init, gain : str, float
-        Every gate's block of the recurrent matrices: a name of `sandbox.inits`, times gain.
-    input_init : str
-        Every gate's block of W_ih. Biases start at 0 except where the cell says otherwise.
+        Every gate's block of the recurrent matrices: a name of `sandbox.inits`, times gain; or a scheme, which names
+        that of W_ih as well.
+    input_init : str, optional
+        Every gate's block of W_ih, Glorot's by default. Biases start at 0 except where the cell says otherwise.
     chrono : int, optional
         T_max of the chrono initialisation (Tallec & Ollivier 2018, eq. 16): ln u with u ~ U[1, T_max - 1] is the bias
         of gates that keep the past, -ln u of those that let the new in, so that memory times are spread up to T_max.
@@ -155,7 +156,7 @@ class Layer(CellWeights):
     """
 
     def __init__(self, cell, input_size, hidden_size, *, rng, dtype="float64", init="orthogonal", gain=1.0,
-                 input_init="glorot", chrono=None, recurrent_dropout=0.0, zoneout=0.0, noise=None,
+                 input_init=None, chrono=None, recurrent_dropout=0.0, zoneout=0.0, noise=None,
                  **options):  # fmt: skip
         super().__init__(cell, input_size, hidden_size, rng=rng, dtype=dtype, init=init, gain=gain,
                          input_init=input_init, chrono=chrono, **options)  # fmt: skip

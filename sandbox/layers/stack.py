@@ -17,24 +17,29 @@ DIRECTIONS = ("forward", "both")
 
 @dataclass(frozen=True)
 class StackRun:
-    """What a forward pass leaves behind.
+    """What a forward pass leaves behind, until the next one.
 
     Attributes
     ----------
-    y : (T, B, O)
-        The output after every step.
     runs : list
         What every layer left behind.
+    below : (T, B, O) or None
+        In a residual stack, what the topmost layer's own output is added to.
     """
 
-    y: np.ndarray
     runs: list
-    residual: bool
+    below: np.ndarray | None
+
+    @property
+    def y(self):
+        """The output after every step (T, B, O)."""
+        top = self.runs[-1].y
+        return top if self.below is None else self.below + top
 
     def last(self):
         """The output after each row's last step, (B, O); in a residual stack that is the sum of all layers' own."""
         found = self.runs[-1].last()
-        for run in self.runs[:-1] if self.residual else ():
+        for run in () if self.below is None else self.runs[:-1]:
             found = found + run.last()
         return found
 
@@ -79,7 +84,7 @@ class Stack(Module):
 
     def __init__(self, cell, input_size, hidden_size, *, rng, num_layers=1, noise=None, dtype="float64",
                  direction="forward", merge="concat", residual=False, dropout=0.0, recurrent_dropout=0.0, zoneout=0.0,
-                 init="orthogonal", gain=1.0, input_init="glorot", chrono=None):  # fmt: skip
+                 init="orthogonal", gain=1.0, input_init=None, chrono=None):  # fmt: skip
         if direction not in DIRECTIONS:
             raise unknown("direction", direction, DIRECTIONS)
         if merge not in MERGES:
@@ -120,14 +125,14 @@ class Stack(Module):
 
     def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run all layers over x (T, B, D); `states` is a list of start states by name, one for each layer."""
-        runs, self._kept = [], []
-        starts, y = self._by_layer("states", states), x
-        for number, (layer, start) in enumerate(zip(self.layers, starts, strict=True)):
-            below, seen = y, self._drop(number, y, training)
-            run = layer.forward(seen, start, lengths, training=training, resume=resume)
-            y = below + run.y if self.residual and number else run.y
-            runs.append(run)
-        return StackRun(y, runs, self.residual)
+        runs, below, self._kept = [], None, []
+        for number, (layer, start) in enumerate(zip(self.layers, self._by_layer("states", states), strict=True)):
+            y = StackRun(runs, below).y if number else x
+            below = y if self.residual and number else None
+            runs.append(
+                layer.forward(self._drop(number, y, training), start, lengths, training=training, resume=resume)
+            )
+        return StackRun(runs, below)
 
     def _by_layer(self, name, states):
         """The states of each layer, None where there are none."""
@@ -146,15 +151,13 @@ class Stack(Module):
             for step in keep:  # one at a time: the draws take eight times the memory of what is kept of them
                 step[:] = self._between[number].random(step.shape) >= self.dropout
         self._kept.append(keep)
-        return self._seen(y, keep)
+        return y if keep is None else self._hide(y.copy(), keep)
 
-    def _seen(self, y, keep):
-        """What dropout lets through: y / (1 - dropout) where `keep`, else 0; the derivative is the same map."""
-        if keep is None:
-            return y
-        seen = y * keep
-        seen *= self.dtype.type(1 / (1 - self.dropout))
-        return seen
+    def _hide(self, y, keep):
+        """y / (1 - dropout) where `keep`, else 0, in its place; the derivative is the same map."""
+        y *= keep
+        y *= self.dtype.type(1 / (1 - self.dropout))
+        return y
 
     def backward(self, dy=None, dstates=None, *, dlast=None, inputs=True, accumulate=False):
         """dL/dx and dL/dstart of dL/dy (T, B, O), dL/dlast (B, O) and dL/dstates, by layer; fills `gradients`.
@@ -172,8 +175,10 @@ class Stack(Module):
                 dy, dstates[number], dlast=dlast if top or self.residual else None,
                 inputs=inputs or number > 0, accumulate=accumulate)  # fmt: skip
             starts.append(found.start)
-            dx = self._seen(found.x, self._kept[number])
-            dy = dy + dx if self.residual and number and dy is not None else dx
+            dx = found.x if self._kept[number] is None else self._hide(found.x, self._kept[number])
+            if self.residual and number and dy is not None:
+                dx += dy
+            dy = dx
         return dy, starts[::-1]
 
     @property

@@ -39,6 +39,8 @@ class CellWeights(Module):
         self.output_size = self.cell.outputs * self.hidden_size
         sizes = f" (input_size={input_size} and hidden_size={hidden_size})"
         self.allocate(self.cell.shapes(input_size, hidden_size, self.options), dtype, sizes)
+        init, usual = inits.scheme(init)
+        input_init = usual if input_init is None else input_init
         if not isinstance(rng, np.random.Generator) and not (rng is None and init == input_init == "zeros"):
             hint = "stream('init', seed) makes one"
             raise UsageError(f"rng must be a numpy.random.Generator, got {type(rng).__name__} ({hint})")
