@@ -6,100 +6,32 @@
         clip the gradient, optimiser.step(...)     lr by the schedule
         every so often: evaluate                   stream "test"; stop when the task is solved
 
-The data of a seed are the same for every model. What is reported is the last evaluation. Of a run that meets a number
-which is not finite the first such tensor and its update are named.
+The data of a seed are the same for every model. What is reported is the last evaluation, and the last update is always
+followed by one. Of a run that meets a number which is not finite the first such tensor and its update are named.
 """
 
-import json
 import math
-import os
 import time
-import zipfile
-from dataclasses import asdict, dataclass, field
-from numbers import Real
-from pathlib import Path
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from sandbox import losses, optim, tasks
+from sandbox import checkpoint, losses, optim
 from sandbox.clipping import Clipper
-from sandbox.errors import UsageError, unknown
-from sandbox.kernels.reductions import mean
+from sandbox.errors import UsageError
+from sandbox.kernels.reductions import dot, mean, total
 from sandbox.layers.module import check_size
 from sandbox.model import Model
 from sandbox.omega import omega
+from sandbox.recipe import Recipe, check, check_fit, require_memory
 from sandbox.report import progress
 from sandbox.streams import stream
 
 __all__ = ["Fit", "Recipe", "Trainer", "check", "fit", "model_for"]
 
-POLICIES = ("stop", "skip")
-RECORDS = 250  # most points of a training curve
+RECORDS = 250  # points of a long run's training curve: so many at least, and fewer than twice as many
 SLOPES = {"tanh": lambda h: 1 - h * h, "sigmoid": lambda h: h * (1 - h), "relu": lambda h: (h > 0).astype(h.dtype),
           "identity": np.ones_like}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Recipe:
-    """How to train.
-
-    Parameters
-    ----------
-    updates, batch : int
-        Most updates, and sequences in each.
-    optimiser, lr, schedule : str, float, str
-        See `sandbox.optim`.
-    clip, threshold : str, float
-        "none", "global", "tensor" or "value"; see `sandbox.clipping`.
-    reduction : str
-        Of the loss that is differentiated; evaluation takes the mean. See `sandbox.losses`.
-    window, checkpoint_every : int, optional
-        See `Model.differentiate`.
-    omega, omega_form : float, str
-        Weight of Pascanu's regulariser (plain RNN only) and its form.
-    evaluate_every, evaluation : int
-        Updates between evaluations, and sequences in each.
-    until_solved : bool
-        Stop at the first evaluation that the task counts as solved.
-    nonfinite : {"stop", "skip"}
-        What to do where the loss or the gradient is not finite: end the run, or leave the update out.
-
-    Raises
-    ------
-    UsageError
-        Names the setting, its rule and the value.
-    """
-
-    updates: int = 1000
-    batch: int = 32
-    optimiser: str = "adam"
-    lr: float = 1e-3
-    schedule: str = "constant"
-    clip: str = "global"
-    threshold: float = 1.0
-    reduction: str = "mean"
-    window: int | None = None
-    checkpoint_every: int | None = None
-    omega: float = 0.0
-    omega_form: str = "paper"
-    evaluate_every: int = 100
-    evaluation: int = 512
-    until_solved: bool = True
-    nonfinite: str = "stop"
-
-    def __post_init__(self):
-        for name in ("updates", "batch", "evaluate_every", "evaluation"):
-            check_size(name, getattr(self, name))
-        if self.optimiser not in optim.NAMES:
-            raise unknown("optimiser", self.optimiser, optim.NAMES)
-        optim.schedule(self.schedule, self.lr, self.updates)
-        if self.reduction not in losses.REDUCTIONS:
-            raise unknown("reduction", self.reduction, losses.REDUCTIONS)
-        if self.nonfinite not in POLICIES:
-            raise unknown("nonfinite", self.nonfinite, POLICIES)
-        is_number = isinstance(self.omega, Real) and not isinstance(self.omega, bool)
-        if not (is_number and 0 <= self.omega < math.inf):
-            raise UsageError(f"omega must be a finite number from 0, got {self.omega}")
 
 
 @dataclass
@@ -111,12 +43,13 @@ class Fit:
     solved : bool
     updates : int
         Done, those left out included.
+    batch : int
     loss, score : float
-        Of the last evaluation.
+        Of the last evaluation; NaN where outputs are not finite.
     baseline : float
         Loss of the best predictor without memory.
     status : str
-        "" if all went well.
+        "" if all went well; "nonfinite: ..." if that ended the run, "skipped: ..." if updates were left out.
     clipping : dict
         `Clipper.summary`.
     curves : dict of dicts
@@ -152,51 +85,44 @@ class Trainer:
     recipe : Recipe
     seq_len, seed : int
 
+    Attributes
+    ----------
+    held_out : list of Batch
+    done : int
+        Updates so far.
+    status : str
+        As of `Fit`.
+
     Raises
     ------
     UsageError
-        Model and task do not fit together, or the sequence is too short for task or window.
+        Model and task do not fit together, the sequence is too short for task or window, or the memory for both.
     """
 
     def __init__(self, model, task, recipe, *, seq_len, seed):
         self.model, self.task, self.recipe, self.seq_len, self.seed = model, task, recipe, seq_len, seed
-        self._check()
+        check_fit(model, task, recipe, seq_len)
+        require_memory(model, recipe, seq_len)
+        self.baseline = float(task.baseline(seq_len))
         self.clipper = Clipper(recipe.clip, recipe.threshold, model.blocks)
         matrices = [np.full(value.size, value.ndim > 1) for value in model.parameters.values()]
         self.optimiser = optim.make(recipe.optimiser, model.vector.size, model.dtype, decay=np.concatenate(matrices))
         self.rate = optim.schedule(recipe.schedule, recipe.lr, recipe.updates)
-        self.rng = stream("data", seed)
-        self.source = task.stream(self.rng, recipe.batch) if task.stream else None
-        self.states = None
+        self.rng, self.source = self._open("data")
+        self.states = None  # of streams: what the next update starts from
         self.done, self.skipped, self.status = 0, [], ""
         self.training, self.evaluation = [], []
+        self._stride = max(1, recipe.updates // RECORDS)
         self.held_out = self._hold_out()
 
-    def _check(self):
-        model, task, recipe = self.model, self.task, self.recipe
-        task.check(self.seq_len)
-        wanted = ("every",) if task.head == "every" else ("last", "mean")
-        if model.head not in wanted:
-            raise UsageError(f"head must be {' or '.join(wanted)} for task {task.name}, got {model.head}")
-        sizes = model.stack.input_size, model.output.output_size
-        if sizes != (task.input_size, task.output_size):
-            rule = f"{task.input_size} inputs and {task.output_size} outputs for task {task.name}"
-            raise UsageError(f"model must have {rule}, got {sizes[0]} and {sizes[1]}")
-        for name in ("window", "checkpoint_every"):
-            value = getattr(recipe, name)
-            if value is not None and check_size(name, value) > self.seq_len:
-                raise UsageError(f"{name} must be at most seq_len={self.seq_len}, got {value}")
-        if task.stream and model.stack.direction == "both":
-            raise UsageError(f"direction must be forward for task {task.name}, whose sequences never end, got both")
-        cells = [getattr(layer, "cell", None) for layer in model.stack.layers]
-        if recipe.omega and not (len(cells) == 1 and cells[0] is not None and cells[0].name == "rnn"):
-            raise UsageError(f"omega must be 0 for anything but one layer of cell rnn, got {recipe.omega}")
+    def _open(self, purpose):
+        """A random stream, and the task's own stream over it, None if the task has none."""
+        rng = stream(purpose, self.seed)
+        return rng, self.task.stream(rng, self.recipe.batch) if self.task.stream else None
 
     def _hold_out(self):
-        rng, batch = stream("test", self.seed), self.recipe.batch
-        count = -(-self.recipe.evaluation // batch)
-        source = self.task.stream(rng, batch) if self.task.stream else None
-        return [self._draw(source, rng) for _ in range(count)]
+        rng, source = self._open("test")
+        return [self._draw(source, rng) for _ in range(-(-self.recipe.evaluation // self.recipe.batch))]
 
     def _draw(self, source, rng):
         if source is not None:
@@ -207,34 +133,25 @@ class Trainer:
 
     def step(self):
         """Draw, differentiate, clip, update; returns the loss and what clipping did."""
-        recipe, model = self.recipe, self.model
-        found = self._differentiate(self._draw(self.source, self.rng), self.states, recipe.window)
-        if recipe.omega:
+        found = self._differentiate(self._draw(self.source, self.rng), self.states, self.recipe.window)
+        if self.recipe.omega:
             self._regularise()
-        clipped, lr = self.clipper.apply(model.gradient), self.rate(self.done)
+        clipped, lr = self.clipper.apply(self.model.gradient), self.rate(self.done)
         self.done += 1
-        if self._is_finite(found.loss, clipped.before):
-            self.optimiser.step(model.vector, model.gradient, lr)
+        if math.isfinite(found.loss) and math.isfinite(clipped.before):
+            self.optimiser.step(self.model.vector, self.model.gradient, lr)
             self.states = found.states if self.source is not None else None
         else:
-            self.states = None  # they may be what is not finite
-        if (self.done - 1) % max(1, recipe.updates // RECORDS) == 0:
+            self._leave_out(found.loss)
+        if (self.done - 1) % self._stride == 0 or self._has_stopped():
             self.training.append((self.done, found.loss, clipped.before, clipped.after, lr, int(clipped.clipped)))
         return found.loss, clipped
 
     def _differentiate(self, batch, states, window):
-        recipe, model = self.recipe, self.model
-        return model.differentiate(
-            batch.x.astype(model.dtype), self._target(batch), loss=self.task.loss, reduction=recipe.reduction,
+        return self.model.differentiate(
+            batch.x.astype(self.model.dtype), self._target(batch), loss=self.task.loss, reduction=self.recipe.reduction,
             mask=batch.mask, lengths=batch.lengths, states=states, window=window,
-            checkpoint_every=recipe.checkpoint_every)  # fmt: skip
-
-    def gradient(self, **window):
-        """dL/dparameters of the first batch that was held out, a copy; `window` in the place of the recipe's."""
-        noise = self.model.noise_state()
-        self._differentiate(self.held_out[0], None, window.get("window", self.recipe.window))
-        self.model.set_noise_state(noise)
-        return self.model.gradient.copy()
+            checkpoint_every=self.recipe.checkpoint_every)  # fmt: skip
 
     def _target(self, batch):
         return batch.target if self.task.loss == "softmax" else batch.target.astype(self.model.dtype)
@@ -246,9 +163,9 @@ class Trainer:
         _, dW = omega(gradients.z[:, :, 0], phi, layer.weights["W_hh"], self.recipe.omega_form, norms="row")
         layer.gradients["W_hh"][:] += layer.dtype.type(self.recipe.omega) * dW
 
-    def _is_finite(self, loss, norm):
-        if math.isfinite(loss) and math.isfinite(norm):
-            return True
+    def _leave_out(self, loss):
+        """Name what is not finite; the parameters stay as they are."""
+        self.states = None  # they may be what is not finite
         name = "loss" if not math.isfinite(loss) else f"dL/d{self.clipper.nonfinite_block(self.model.gradient)}"
         self.skipped.append((self.done, name))
         if self.recipe.nonfinite == "stop":
@@ -256,54 +173,96 @@ class Trainer:
         else:
             first, what = self.skipped[0]
             self.status = f"skipped: {len(self.skipped)} updates, the first {first} ({what} not finite)"
-        return False
+
+    def _has_stopped(self):
+        return self.status.startswith("nonfinite")
+
+    def gradient(self, *, window="recipe"):
+        """dL/dparameters (N,) of the first batch that was held out, a copy; `window`, None for the full gradient, in
+        the place of the recipe's."""
+        noise = self.model.noise_state()
+        self._differentiate(self.held_out[0], None, self.recipe.window if window == "recipe" else window)
+        self.model.set_noise_state(noise)
+        return self.model.gradient.copy()
+
+    # Evaluation --------------------------------------------------------------------------------------------------
 
     def evaluate(self):
-        """Mean loss and score over the sequences that were held out."""
-        states, found = None, []
+        """Loss and score over the sequences that were held out.
+
+        The loss is the mean over all elements that count, the score that of the batches which have one: a batch in
+        which the task scores no step has none. Where the loss is not finite there is no score: NaN.
+        """
+        states, values, counts, scores = None, [], [], []
         for batch in self.held_out:
-            output = self.model.forward(batch.x.astype(self.model.dtype), states, batch.lengths)
-            if self.source is not None:
-                states = self.model.last.states()
-            mask = batch.mask if self.model.head == "every" else None
-            if mask is None and batch.lengths is not None and self.model.head == "every":
-                mask = np.arange(self.seq_len)[:, None] < batch.lengths
-            loss, _ = losses.evaluate(self.task.loss, output, self._target(batch), mask)
-            found.append((loss, self.task.score(output.astype(np.float64), batch)))
-        return tuple(float(mean(np.array(column))) for column in zip(*found, strict=True))
+            output, states = self._predict(batch, states if self.source is not None else None)
+            mask = batch.mask
+            if self.task.head == "every" and batch.lengths is not None:
+                live = np.arange(self.seq_len)[:, None] < batch.lengths
+                mask = live if mask is None else live & mask
+            values.append(losses.evaluate(self.task.loss, output, self._target(batch), mask)[0])
+            counts.append(losses.count(self.task.loss, output.shape, mask))
+            scores.append(self.task.score(output.astype(np.float64), batch) if math.isfinite(values[-1]) else math.nan)
+        values, counts, scores = (np.array(column, np.float64) for column in (values, counts, scores))
+        loss = float(dot(values, counts) / total(counts)) if counts.any() else math.nan
+        known = scores[np.isfinite(scores)]
+        return loss, float(mean(known)) if known.size and math.isfinite(loss) else math.nan
+
+    def _predict(self, batch, states):
+        """Output for a batch, and the states after it where they can be carried on."""
+        model, T = self.model, self.seq_len
+        carries = model.stack.direction == "forward"
+        piece = self.recipe.piece if carries and model.head != "mean" else None
+        x, outputs = batch.x.astype(model.dtype), []
+        for first in range(0, T, piece or T):
+            part = x[first : first + (piece or T)]
+            lengths = None if batch.lengths is None else np.clip(batch.lengths - first, 0, len(part))
+            outputs.append(model.forward(part, states, lengths))
+            states = model.last.states() if carries else None
+        return (np.concatenate(outputs) if model.head == "every" and len(outputs) > 1 else outputs[-1]), states
 
     # The whole run -----------------------------------------------------------------------------------------------
 
     def run(self, *, checkpoint=None, every=None) -> Fit:
-        """Go on until solved, or to the last update; with `checkpoint`, a path, write the state `every` so many
-        updates."""
+        """Go on until solved, or to the last update.
+
+        Parameters
+        ----------
+        checkpoint : path, optional
+            File to which the state is written as the run goes on.
+        every : int, optional
+            Updates between two such writes; as often as evaluations by default.
+        """
         recipe, shown = self.recipe, _LiveLine(self)
-        loss, score = self.evaluation[-1][1:] if self.evaluation else self._look()
-        solved = recipe.until_solved and self.task.solved(loss, score)
-        while self.done < recipe.updates and not solved and not self.status.startswith("nonfinite"):
-            step = self.step()
-            shown.show(*step)
-            if self.done % recipe.evaluate_every == 0 or self.done == recipe.updates:
-                loss, score = self._look()
-                solved = recipe.until_solved and self.task.solved(loss, score)
+        every = recipe.evaluate_every if every is None else check_size("every", every)
+        if not self.evaluation:
+            self._look()
+        while not self._is_over():
+            shown.show(*self.step())
+            if self.done % recipe.evaluate_every == 0:
+                self._look()
             if checkpoint is not None and self.done % every == 0:
                 self.save(checkpoint)
-        return Fit(
-            solved=bool(self.task.solved(loss, score)),
-            updates=self.done,
-            batch=recipe.batch,
-            loss=loss,
-            score=score,
-            baseline=float(self.task.baseline(self.seq_len)),
-            status=self.status,
-            clipping=self.clipper.summary(),
-            curves=self._curves(),
-        )
+        if self.evaluation[-1][0] != self.done:
+            self._look()
+        _, loss, score = self.evaluation[-1]
+        status = self.status or ("" if math.isfinite(loss) else "nonfinite: loss on held-out sequences")
+        return Fit(self._is_solved(), self.done, recipe.batch, loss, score, self.baseline, status,
+                   self.clipper.summary(), self._curves())  # fmt: skip
 
     def _look(self):
-        found = self.evaluate()
-        self.evaluation.append((self.done, *found))
-        return found
+        loss, score = self.evaluate()
+        self.evaluation.append((self.done, loss, score))
+        if not math.isfinite(loss) and self.recipe.nonfinite == "stop" and not self.status:
+            self.status = f"nonfinite: loss on held-out sequences after update {self.done}"
+
+    def _is_solved(self):
+        _, loss, score = self.evaluation[-1]
+        return math.isfinite(loss) and bool(self.task.solved(loss, score))
+
+    def _is_over(self):
+        solved = self.recipe.until_solved and self._is_solved()
+        return solved or self._has_stopped() or self.done >= self.recipe.updates
 
     def _curves(self):
         names = ("update", "loss", "gradient_norm", "clipped_norm", "lr", "clipped")
@@ -315,70 +274,71 @@ class Trainer:
     # Files -------------------------------------------------------------------------------------------------------
 
     def save(self, path):
-        """Write all that the rest of the run depends on to an .npz file, wholly or not at all."""
-        path = Path(path)
-        facts = {"recipe": asdict(self.recipe), "task": self.task.name, "seq_len": self.seq_len, "seed": self.seed,
-                 "dtype": self.model.dtype.name, "done": self.done, "skipped": self.skipped, "status": self.status,
-                 "training": self.training, "evaluation": self.evaluation, "rng": self.rng.bit_generator.state,
-                 "noise": self.model.noise_state()}  # fmt: skip
+        """Write all that the rest of the run depends on to an .npz file, wholly or not at all.
+
+        Raises
+        ------
+        UsageError
+            The file cannot be written.
+        """
+        facts = {"run": self._identity(), "progress": {name: getattr(self, name) for name in PROGRESS},
+                 "rng": self.rng.bit_generator.state, "noise": self.model.noise_state()}  # fmt: skip
         arrays = {"vector": self.model.vector}
         arrays |= {f"optimiser {name}": np.array(value) for name, value in self.optimiser.state().items()}
         arrays |= {f"clipper {name}": np.array(value) for name, value in self.clipper.state().items()}
         for number, states in enumerate(self.states or []):
             arrays |= {f"state {number} {name}": value for name, value in states.items()}
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with open(scratch, "wb") as file:
-                np.savez(file, facts=np.array(json.dumps(facts)), **arrays)
-            os.replace(scratch, path)
-        except OSError as error:
-            raise UsageError(f"checkpoint must be a file that can be written, got {path} ({error.strerror})") from error
-        finally:
-            scratch.unlink(missing_ok=True)
+        checkpoint.write(path, facts, arrays)
 
     def load(self, path):
-        """Go on from what `save` wrote of a run of the same model, task and recipe.
+        """Go on from what `save` wrote of a run of the same model, task, recipe, length and seed.
 
         Raises
         ------
         UsageError
             The file is missing, is no such file, or is of another run.
         """
+        facts, arrays = checkpoint.read(path)
+        checkpoint.match(path, facts.get("run"), self._identity())
         try:
-            with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            facts = json.loads(str(arrays.pop("facts")[()]))
-        except FileNotFoundError:
-            raise UsageError(f"checkpoint must exist, got {path}") from None
-        except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError) as error:
+            self._restore(facts, arrays)
+        except (KeyError, TypeError, ValueError, IndexError) as error:
             raise UsageError(f"checkpoint must be a file written by Trainer.save, got {path} ({error})") from None
-        mine = {"recipe": asdict(self.recipe), "task": self.task.name, "seq_len": self.seq_len, "seed": self.seed,
-                "dtype": self.model.dtype.name}  # fmt: skip
-        for name, value in mine.items():
-            if facts.get(name) != value:
-                raise UsageError(f"checkpoint must be of a run with {name} {value}, got {facts.get(name)} in {path}")
-        if arrays["vector"].shape != self.model.vector.shape:
-            raise UsageError(f"checkpoint must hold {self.model.vector.size} parameters, got {arrays['vector'].size}")
+
+    def _restore(self, facts, arrays):
         self.model.vector[:] = arrays["vector"]
         for part, owner in (("optimiser", self.optimiser), ("clipper", self.clipper)):
             owner.restore({name.split(" ", 1)[1]: value for name, value in arrays.items() if name.startswith(part)})
-        self.done, self.status = facts["done"], facts["status"]
-        self.skipped, self.training, self.evaluation = (
-            [tuple(row) for row in facts[name]] for name in ("skipped", "training", "evaluation"))  # fmt: skip
-        self._resume_data(facts["rng"])
-        self.model.set_noise_state(facts["noise"])
-        kept = sorted(name for name in arrays if name.startswith("state "))
-        self.states = [{} for _ in self.model.stack.layers] if kept else None
-        for name in kept:
-            _, number, state = name.split(" ")
-            self.states[int(number)][state] = arrays[name]
-
-    def _resume_data(self, state):
+        for name in PROGRESS:
+            value = facts["progress"][name]
+            setattr(self, name, [tuple(row) for row in value] if isinstance(value, list) else value)
+        self.rng, self.source = self._open("data")
         if self.source is None:
-            self.rng.bit_generator.state = state
-            return
-        for _ in range(self.done):  # a stream is drawn again: it has a state of its own
-            self.source.take(self.seq_len)
+            self.rng.bit_generator.state = facts["rng"]
+        else:  # a stream has a state of its own, which comes of drawing all of it again
+            for _ in range(self.done):
+                self.source.take(self.seq_len)
+        self.model.set_noise_state(facts["noise"])
+        kept = [name.split(" ") for name in arrays if name.startswith("state ")]
+        self.states = [{} for _ in self.model.stack.layers] if kept else None
+        for _, number, state in kept:
+            self.states[int(number)][state] = arrays[f"state {number} {state}"]
+
+    def _identity(self):
+        """What a file must agree with to be of this run; initial weights are not part of it."""
+        model, stack = self.model, self.model.stack
+        halves = [getattr(layer, "halves", [layer])[0] for layer in stack.layers]
+        return {
+            "task": self.task.name, "seq_len": self.seq_len, "seed": self.seed, "dtype": model.dtype.name,
+            **asdict(self.recipe),
+            "cells": [[half.cell.name, half.options] for half in halves],
+            "parameters": {name: value.shape for name, value in model.parameters.items()},
+            "head": model.head, "direction": stack.direction, "residual": stack.residual, "dropout": stack.dropout,
+            "recurrent_dropout": halves[0].recurrent_dropout, "zoneout": halves[0].zoneout,
+        }  # fmt: skip
+
+
+PROGRESS = ("done", "status", "skipped", "training", "evaluation")
 
 
 def fit(model, task, recipe=None, *, seq_len=None, seed=0, **settings) -> Fit:
@@ -389,21 +349,23 @@ def fit(model, task, recipe=None, *, seq_len=None, seed=0, **settings) -> Fit:
     model : Model
     task : Task
     recipe : Recipe, optional
-        Made from the further settings where not given.
     seq_len : int, optional
         The task's default where not given.
     seed : int
         Of data and held-out sequences.
+    **settings
+        Of `Recipe`, in the place of the recipe's.
 
     Examples
     --------
+    >>> from sandbox import tasks
     >>> task = tasks.load("adding")
     >>> model = model_for(task, seed=0, cell="gru", hidden=8)
     >>> fit(model, task, seq_len=20, updates=3, batch=4, evaluation=8).updates
     3
     """
-    recipe = recipe or Recipe(**settings)
-    return Trainer(model, task, recipe, seq_len=seq_len or task.seq_len, seed=seed).run()
+    recipe = replace(recipe or Recipe(), **settings)
+    return Trainer(model, task, recipe, seq_len=task.seq_len if seq_len is None else seq_len, seed=seed).run()
 
 
 def model_for(task, seed, **arguments) -> Model:
@@ -412,42 +374,27 @@ def model_for(task, seed, **arguments) -> Model:
                  **({"head": task.head} | arguments))  # fmt: skip
 
 
-def check(grid, settings) -> None:
-    """Refuse what no point of a grid could be trained with, before anything runs: an experiment's `check`.
-
-    Raises
-    ------
-    UsageError
-        A sequence too short for its task or its window, or dropout without a second layer.
-    """
-    names = [name for name in grid.get("task", ()) if name != "none"]
-    shortest = min(grid.get("seq_len", (math.inf,)))
-    for name in names:
-        if shortest < math.inf:
-            tasks.load(name).check(shortest)
-    if max(grid.get("window", (0,))) > shortest:
-        raise UsageError(f"window must be at most seq_len={shortest}, got {max(grid['window'])}")
-    if max(grid.get("dropout", (0,))) > 0 and min(grid.get("layers", (1,))) == 1:
-        hint = "it acts between layers; recurrent_dropout acts within one"
-        raise UsageError(f"dropout must be 0 with one layer, got {max(grid['dropout'])} ({hint})")
-
-
 class _LiveLine:
     """What the last update did, for whoever looks at the progress bar; a few times a second."""
 
     EVERY = 0.2
 
     def __init__(self, trainer):
-        self.trainer, self.started, self.next = trainer, time.monotonic(), 0.0
-        self.first, self.baseline = trainer.done, float(trainer.task.baseline(trainer.seq_len))
+        self.trainer, self.first = trainer, trainer.done
+        self.started, self.next = time.monotonic(), 0.0
 
     def show(self, loss, clipped):
         """Take note of an update."""
+        if not progress.watched():
+            return
         now = time.monotonic()
-        if now < self.next or not progress.watched():
+        if now < self.next:
             return
         self.next = now + self.EVERY
-        done, total = self.trainer.done, self.trainer.recipe.updates
-        left = round((now - self.started) / max(done - self.first, 1) * (total - done))
-        progress.note(f"update {done}/{total}  loss {loss:.3g} (baseline {self.baseline:.3g})  "
-                      f"|dL/dw| {clipped.before:.2g}  at most {left // 60}:{left % 60:02d} left")  # fmt: skip
+        done, updates, baseline = self.trainer.done, self.trainer.recipe.updates, self.trainer.baseline
+        left = round((now - self.started) / max(done - self.first, 1) * (updates - done))
+        left, norm = f"{left // 60}:{left % 60:02d} left", f"{clipped.before:.2g}"
+        progress.note(
+            f"update {done}/{updates}  loss {loss:.3g} (baseline {baseline:.3g})  |dL/dw| {norm}  at most {left}",
+            f"{done}/{updates} loss {loss:.2g}/{baseline:.2g}, |dL/dw| {norm}, {left}",
+        )

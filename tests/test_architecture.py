@@ -36,13 +36,13 @@ def breaks(rule, source, name="sandbox/kernels/bad.py"):
 # A unit (a file or a folder of sandbox/) imports from rows above its own, or from itself.
 ORDER = [
     {"errors", "version"},
-    {"jit", "axes", "provenance", "files"},
+    {"jit", "axes", "provenance", "files", "checkpoint"},
     {"kernels", "report"},  # what a table shows is part of an experiment's declaration
     {"streams"},
     {"cells"},
     {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega"},
     {"layers"},
-    {"chunked", "model"},
+    {"chunked", "model", "recipe"},
     {"training"},
     {"diagnostics"},
     {"vocabulary"},
@@ -217,7 +217,7 @@ EXEMPT = {
 }
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
-    "clipping.py", "omega.py", "model.py", "training.py", "tasks/",
+    "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/",
 )  # fmt: skip
 
 

@@ -3,14 +3,17 @@
 import numpy as np
 import pytest
 
+from sandbox import cells, tasks
+from sandbox.diagnostics.cliff import loss_along_gradient
 from sandbox.diagnostics.clipping import clip_cosines
 from sandbox.diagnostics.exact import exact_rates, upper_rate
-from sandbox.diagnostics.gates import gate_means, input_drive
+from sandbox.diagnostics.gates import gate_means, input_drive, memory_times
 from sandbox.diagnostics.gradients import first_lags, fit_rate, gradient_profile, probe, weight_shares
 from sandbox.diagnostics.precision import float32_limits, nonfinite_status
 from sandbox.diagnostics.spectrum import recurrent_spectrum
 from sandbox.layers import Layer
 from sandbox.streams import stream
+from sandbox.training import model_for
 
 T, B, D, H = 7, 3, 2, 5
 pytestmark = pytest.mark.plain_python
@@ -198,3 +201,66 @@ def test_what_is_not_finite_is_named_with_its_step():
         assert nonfinite_status(run, gradients)["status"].startswith("nonfinite: dL/d")
         run = layer.forward(np.zeros((3, 1, 1), np.float32))
         assert nonfinite_status(run, layer.backward(dstates={"h": v})) == {}
+
+
+@pytest.mark.parametrize("units", [4, 5])
+@pytest.mark.parametrize(("cell", "gate"), [("lstm", "f"), ("gru", "z")])
+def test_memory_times_are_of_each_unit_s_mean_gate(cell, gate, units):
+    layer = Layer(cell, D, units, rng=stream("init", 3))
+    x = np.random.default_rng(0).normal(size=(T, B, D))
+    for lengths in (None, np.array([7, 2, 0])):
+        run = layer.forward(x, lengths=lengths)
+        live = np.arange(T)[:, None] < (np.full(B, T) if lengths is None else lengths)
+        means = run.gates[gate][live].mean(axis=0)
+        found = memory_times(layer, run, "_after")
+        assert list(found) == ["keep_after", "tau_after"]
+        assert found["keep_after"] == pytest.approx(means.mean(), rel=1e-12)
+        assert found["tau_after"] == pytest.approx(np.median(-1 / np.log(means)), rel=1e-12)
+
+
+@pytest.mark.parametrize(("bias", "keep", "tau"), [(0.0, 0.5, 1 / np.log(2)), (5.0, 1 / (1 + np.exp(-5.0)), 148.91),
+                                                   (800.0, 1.0, np.inf), (-800.0, 0.0, 0.0)])  # fmt: skip
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_memory_times_of_a_network_of_zeros(bias, keep, tau, dtype):
+    """Oracle d; a gate that never opens or closes does not turn the sign."""
+    layer, x, _ = network(f"lstm:forget_bias={bias}", init="zeros", input_init="zeros", dtype=dtype)
+    found = memory_times(layer, layer.forward(x))
+    assert found["keep"] == pytest.approx(keep, rel=1e-6)
+    assert found["tau"] == pytest.approx(tau, rel=1e-4)
+
+
+def test_memory_times_of_cells_that_keep_nothing_by_a_gate():
+    layer, x, _ = network("rnn")
+    assert memory_times(layer, layer.forward(x)) == {}
+    for name in cells.names():
+        layer, x, _ = network(name)
+        keeps = any(sign > 0 for sign in layer.cell.memory.values())
+        assert sorted(memory_times(layer, layer.forward(x))) == (["keep", "tau"] if keeps else [])
+
+
+@pytest.mark.parametrize("name", ["adding", "embedded_reber", "temporal_order:varied"])
+def test_the_loss_along_its_gradient_rises_by_its_norm_a_unit(name):
+    task = tasks.load(name)
+    model = model_for(task, 0, cell="gru", hidden=3, dtype="float64", recurrent_dropout=0.2)
+    batch = task.draw(stream("data", 0), 2, 25)
+    before, noise = model.vector.copy(), model.noise_state()
+    h = 1e-6
+    distances, found = loss_along_gradient(model, task, batch, [-h, 0.0, h, 0.5])
+    np.testing.assert_array_equal(model.vector, before)
+    assert model.noise_state() == noise
+    here = model.differentiate(batch.x, batch.target, loss=task.loss, mask=batch.mask, lengths=batch.lengths)
+    assert found[1] == here.loss and found[3] > found[1]
+    assert (found[2] - found[0]) / (2 * h) == pytest.approx(np.linalg.norm(model.gradient), rel=1e-7)
+    assert distances.tolist() == [-h, 0.0, h, 0.5]
+
+
+def test_there_is_no_direction_where_the_gradient_is_zero_or_not_finite():
+    task = tasks.load("adding")
+    model = model_for(task, 0, cell="rnn", hidden=3)
+    batch = task.draw(stream("data", 0), 2, 9)
+    for value in (np.nan, 0.0):
+        model.vector[:] = value
+        batch.target[:] = 0.0
+        _, found = loss_along_gradient(model, task, batch, np.array([0.0, 1.0]))
+        assert np.isnan(found).all()
+        np.testing.assert_array_equal(model.vector, np.full_like(model.vector, value))

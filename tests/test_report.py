@@ -429,5 +429,60 @@ def test_progress_tells_compiling_from_running(monkeypatch):
     assert "points" in stream.getvalue()
 
 
+def shown_at(width, monkeypatch, *texts, compiled=2):
+    """The last picture of the bar and the note below it, as lines of a terminal so wide."""
+    from sandbox.report import progress
+
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.setenv("COLUMNS", str(width))
+    stream = io.StringIO()
+    stream.isatty = lambda: True
+    stats = {"compiled": 2, "seconds": 0.0}
+    with progress.bar(1500, lambda: stats, stream) as shown:
+        assert progress.watched()
+        shown.advance()
+        stats["compiled"] = compiled
+        progress.note(*texts)
+        stream.seek(0), stream.truncate()
+        shown.progress.refresh()
+        raw = stream.getvalue()
+        drawn = [line for line in re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", raw).replace("\r", "\n").split("\n") if line]
+        shown.advance()
+        stream.seek(0), stream.truncate()
+        shown.progress.refresh()
+        assert not any(text in stream.getvalue() for text in texts)  # gone with its point
+    assert not progress.watched()
+    return drawn
+
+
+LONG = "update 100000/100000  loss 0.00123 (baseline 0.167)  |dL/dw| 1.2e-05  at most 59:59 left"
+SHORT = "100000/100000 loss 0.0012/0.17, |dL/dw| 1.2e-05, 59:59 left"
+
+
+@pytest.mark.parametrize(("width", "note"), [(60, SHORT), (80, SHORT), (120, LONG)])
+@pytest.mark.parametrize("compiled", [2, 14])
+def test_a_note_is_a_line_of_its_own_and_nothing_wraps(width, note, compiled, monkeypatch):
+    lines = shown_at(width, monkeypatch, LONG, SHORT, compiled=compiled)
+    assert [line.rstrip() for line in lines[1:]] == [note]
+    assert len(lines) == 2 and all(len(line) <= width for line in lines)
+    assert "1/1500 points" in lines[0] and lines[0].rstrip().endswith("left")
+    assert lines[0].startswith("running" if compiled == 2 else "compil")
+
+
+def test_a_note_that_fits_nowhere_is_cut(monkeypatch):
+    _, note = shown_at(40, monkeypatch, LONG, SHORT)
+    assert len(note) == 40 and note == SHORT[:39] + "…"
+
+
+def test_a_note_that_nobody_sees_goes_nowhere():
+    from sandbox.report import progress
+
+    assert not progress.watched()
+    progress.note("nobody")
+    with progress.bar(3, lambda: None, io.StringIO()):
+        assert not progress.watched()
+        progress.note("nobody")
+
+
 def test_row_status_says_failed():
     assert Row(None, status="error: x").failed and not Row(None, status="nonfinite: dh").failed

@@ -31,7 +31,7 @@ def memory_times(layer, run, suffix="") -> dict[str, float]:
 
     For every unit the mean gate f over time and batch, and its time constant -1 / ln f in steps; `keep` is the mean
     over units, `tau` the median, because a few units that keep everything would decide a mean. Of a cell without such a
-    gate nothing.
+    gate nothing. A gate that is 1 keeps for ever: `inf`.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def memory_times(layer, run, suffix="") -> dict[str, float]:
     gate = run.gates[keeping[0]][live].astype("float64")
     means = np.array([mean(np.ascontiguousarray(gate[:, unit])) for unit in range(gate.shape[1])])
     with np.errstate(divide="ignore"):
-        times = np.sort(-1.0 / log_array(means))
+        times = np.sort(1.0 / abs(log_array(means)))  # not -1 / ln f, which of ln 1 = 0 would be -inf
     middle = len(times) // 2
     median = times[middle] if len(times) % 2 else (times[middle - 1] + times[middle]) / 2
     return {f"keep{suffix}": float(mean(means)), f"tau{suffix}": float(median)}

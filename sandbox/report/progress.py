@@ -18,10 +18,13 @@ def watched() -> bool:
     return _current is not None
 
 
-def note(text: str) -> None:
-    """Say what the running point is doing, beside the bar; replaced by the next note, gone with the point."""
+def note(*texts: str) -> None:
+    """Say what the running point is doing, below the bar: the first of the texts, which grow shorter, that fits.
+
+    Replaced by the next note, gone with the point; nothing where nobody looks.
+    """
     if _current is not None:
-        _current.say(text)
+        _current.say(*texts)
 
 
 class Silent:
@@ -55,31 +58,41 @@ class _Bar:
     def __init__(self, total: int, stats: Stats, stream: TextIO):
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, ProgressColumn, TextColumn
+        from rich.table import Column
         from rich.text import Text
+
+        def line(text: str, style: str = "") -> Text:
+            return Text(text, style=style, overflow="ellipsis", no_wrap=True)
 
         owner = self
 
         class Doing(ProgressColumn):
             def render(self, task) -> Text:
-                return Text(owner.doing())
+                return line(owner.doing())
 
         class Pace(ProgressColumn):
             def render(self, task) -> Text:
-                return Text(owner.pace(task.completed, task.total), style="dim")
+                return line(owner.pace(task.completed, task.total), "dim")
 
         self.stats = stats
         before = stats() or {}  # some kernels are compiled by importing the experiment
         self.compiled = before.get("compiled", 0)
         self.compile_start = self.compile_end = before.get("seconds", 0.0)
-        self.compiling, self.said = False, ""
+        self.compiling, self.said = False, ()
         self.started = time.perf_counter()
 
-        class Said(ProgressColumn):
-            def render(self, task) -> Text:
-                return Text(owner.said, overflow="ellipsis", no_wrap=True)
+        class TwoLines(Progress):
+            def get_renderables(self):
+                yield self.make_tasks_table(self.tasks)
+                if owner.said:
+                    width = self.console.width
+                    yield line(next((text for text in owner.said if len(text) < width), owner.said[-1]), "dim")
 
-        columns = (Doing(), BarColumn(bar_width=24), MofNCompleteColumn(), TextColumn("points"), Pace(), Said())
-        self.progress = Progress(*columns, console=Console(file=stream), transient=True)
+        # In a narrow terminal what is being done is cut short, and the bar, before the numbers are.
+        whole = {"table_column": Column(no_wrap=True)}
+        bar = BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=24))
+        columns = (Doing(table_column=Column(min_width=7)), bar, MofNCompleteColumn(**whole), TextColumn("points", **whole), Pace(**whole))
+        self.progress = TwoLines(*columns, console=Console(file=stream), transient=True)
         self.task = self.progress.add_task("", total=total)
 
     def __enter__(self):
@@ -93,9 +106,9 @@ class _Bar:
         _current = None
         self.progress.stop()
 
-    def say(self, text: str) -> None:
-        """Show a line about the point that is running."""
-        self.said = text
+    def say(self, *texts: str) -> None:
+        """Show the first of the texts that fits below the bar."""
+        self.said = texts
 
     def advance(self) -> None:
         """Take note of a finished point, and of what it had to compile."""
@@ -103,7 +116,7 @@ class _Bar:
         self.compiled = stats.get("compiled", 0)
         self.compile_end = stats.get("seconds", 0.0)
         self.compiling = False
-        self.said = ""
+        self.said = ()
         self.progress.advance(self.task)
 
     def doing(self) -> str:

@@ -39,7 +39,9 @@ def check_lines(checks: Sequence[dict[str, object]]) -> list[str]:
 
 
 def reach_lines(run: Run, reach: Reach | None) -> list[str]:
-    """Return, for every combination of the other axes, the largest value of an axis at which a metric holds."""
+    """Return, for every combination of the other axes, in the order of the grid, the largest value of an axis at which
+    a metric holds.
+    """
     if reach is None or reach.axis not in run.axes or reach.metric not in run.metrics:
         return []
     others = [axis for axis, values in run.axes.items() if axis != reach.axis and len(values) > 1]
@@ -47,9 +49,10 @@ def reach_lines(run: Run, reach: Reach | None) -> list[str]:
     for row in run.rows:
         by_value = groups.setdefault(tuple(row[axis] for axis in others), {})
         by_value.setdefault(row[reach.axis], []).append(row.get(reach.metric))
+    places = [{value: place for place, value in enumerate(run.axes[axis])} for axis in others]
     found = []
-    for key, by_value in groups.items():
-        held = [at for at, values in by_value.items() if _mean(values) >= reach.level]
+    for key in sorted(groups, key=lambda key: [at.get(value, len(at)) for at, value in zip(places, key, strict=True)]):
+        held = [at for at, values in groups[key].items() if _mean(values) >= reach.level]
         found.append((" ".join(map(show_scalar, key)), compact(max(held)) if held else "none"))
     text = reach.text or f"largest {reach.axis} with {reach.metric} >= {reach.level:g}"
     return [f"{text}: " + ", ".join(f"{name} {value}".strip() for name, value in found)]
@@ -84,7 +87,7 @@ def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:
     a, b = _ranks(xs), _ranks(ys)
     middle = (len(xs) + 1) / 2
     a, b = [x - middle for x in a], [y - middle for y in b]
-    scale = math.sqrt(math.fsum(x * x for x in a)) * math.sqrt(math.fsum(y * y for y in b))
+    scale = math.sqrt(math.fsum(x * x for x in a) * math.fsum(y * y for y in b))
     return math.fsum(x * y for x, y in zip(a, b, strict=True)) / scale if scale else None
 
 
