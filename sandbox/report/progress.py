@@ -91,7 +91,13 @@ class _Bar:
         # In a narrow terminal what is being done is cut short, and the bar, before the numbers are.
         whole = {"table_column": Column(no_wrap=True)}
         bar = BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=24))
-        columns = (Doing(table_column=Column(min_width=7)), bar, MofNCompleteColumn(**whole), TextColumn("points", **whole), Pace(**whole))
+        columns = (
+            Doing(table_column=Column(min_width=7)),
+            bar,
+            MofNCompleteColumn(**whole),
+            TextColumn("points", **whole),
+            Pace(**whole),
+        )
         self.progress = TwoLines(*columns, console=Console(file=stream), transient=True)
         self.task = self.progress.add_task("", total=total)
 
