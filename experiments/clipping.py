@@ -30,7 +30,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
          Column("clip_share", "clipped", interval=False), Column("clip_p50", "|dL/dw| median", interval=False),
          Column("clip_max", "largest", interval=False), Column("cliff", interval=False)],
         note="diverged: a number is not finite, or the loss ends above twice the baseline; cliff: the largest loss "
-             "within one unit of length along the gradient, by the loss at its foot",
+             "within 0.2 along the gradient, by the loss at its foot",
         subject="a tanh network under SGD",
     ),
     picture=Picture(curve="cliff", series="loss", x="distance along the gradient", y="loss", log=True),
@@ -49,7 +49,7 @@ def clipping(clip, init, gain, threshold, omega, task, seq_len, hidden, batch, o
     trainer = Trainer(model, chosen, recipe, seq_len=seq_len, seed=seed)
     fit = trainer.run()
     diverged = fit.status.startswith("nonfinite") or not fit.loss <= 2 * fit.baseline
-    distance, loss = loss_along_gradient(model, chosen, trainer.held_out[0], np.arange(-20, 21) / 20)
+    distance, loss = loss_along_gradient(model, chosen, trainer.held_out[0], np.arange(-20, 21) / 100)
     cliff = {"distance": distance, "loss": loss}
     metrics = {"diverged": float(diverged), "cliff": float(loss.max() / loss[len(loss) // 2])}
     return fit.columns() | metrics, fit.curves | {"cliff": cliff}

@@ -42,10 +42,23 @@ class Case:
 
 
 # Cells which cannot fade (-1) or grow (1) without limit when all their parameters are small, or the recurrent ones
-# large: a sigmoid's slope is small; h itself passes on whole, with imaginary eigenvalues; W_hh is orthogonal; |lambda|
-# is below 1, whatever its parameters; a product that only moves a gate changes nothing where the gate mixes 0 with 0.
+# large.
 ORTHOGONAL = ("orthogonal-modrelu", "orthogonal-tanh", "orthogonal-identity")
-STAYS = {-1: ("antisymmetric", *ORTHOGONAL), 1: ("rnn-sigmoid", "antisymmetric", *ORTHOGONAL, "lru", "minimalrnn")}
+BLOCKS = ("lstm1997-all", "lstm1997-gates", "lstm1997-none")
+STAYS = {
+    -1: (
+        *("lstm-nfg-none", "lstm-nfg-full", *BLOCKS),  # without a forget gate c passes on all of its gradient
+        *("antisymmetric", *ORTHOGONAL),  # h itself passes on whole; W_hh keeps all lengths
+    ),
+    1: (
+        "rnn-sigmoid",  # a small slope
+        *("antisymmetric", *ORTHOGONAL),  # imaginary eigenvalues; W_hh keeps all lengths
+        *("lru", "mingru", "minlstm"),  # no recurrent product, and what is kept is a share
+        "minimalrnn",  # a product that only moves a gate changes nothing where the gate mixes 0 with 0
+        *("lstm-fgr-none", "lstm-fgr-full"),  # gates which are open at rest drive each other into saturation
+        *BLOCKS,  # draws its own weights, which are small
+    ),
+}
 
 
 def cases():
@@ -615,7 +628,7 @@ def growing(case, T, dtype):
 
 def check_profile(problem, tolerance):
     """Against the product of step Jacobians, which carries its magnitude apart as well."""
-    layer, cell, (T, B, _, H) = problem.layer, problem.cell, problem.size
+    layer, cell, (T, B, *_) = problem.layer, problem.cell, problem.size
     trail = stacked(problem.forward().states).astype("float64")
     found = problem.backward(every_state=True, log_scale=True)
     parameters = {name: value.astype("float64") for name, value in layer.parameters.items()}

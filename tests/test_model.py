@@ -1,13 +1,18 @@
 """Whole models: gradients against complex steps through tests/naive_model.py, segments of time, and what is refused."""
 
+import doctest
+from unittest import mock
+
 import naive
 import naive_model
 import numpy as np
 import pytest
 
 from sandbox import cells, losses
+from sandbox import model as module
 from sandbox.errors import UsageError
 from sandbox.jit import COMPILED
+from sandbox.kernels import rows
 from sandbox.model import HEADS, Model
 from sandbox.streams import stream
 
@@ -252,6 +257,23 @@ def test_a_window_of_the_whole_length_cuts_nothing(lengths, direction):
 
 
 @pytest.mark.plain_python
+@pytest.mark.parametrize("head", HEADS)
+def test_nothing_is_done_twice_without_need(head):
+    problem = Problem(head, cell="gru")
+    model, made = problem.model, []
+    head_forward = model.output.forward
+    run, add = mock.Mock(side_effect=model.stack.forward), mock.Mock(side_effect=rows.add_steps)
+    output = mock.Mock(side_effect=lambda y: made.append(head_forward(y)) or made[-1])
+    with (mock.patch.object(model.stack, "forward", run), mock.patch.object(rows, "add_steps", add),
+          mock.patch.object(model.output, "forward", output)):  # fmt: skip
+        found = problem.differentiate()
+        assert run.call_count == 1 and add.call_count == (head == "mean")
+        assert len(made) == 1 and found.output is made[0]
+        problem.differentiate(checkpoint_every=2)
+        assert run.call_count == 1 + 3 + 2  # the last segment is run once
+
+
+@pytest.mark.plain_python
 def test_windows_by_hand_with_carried_states():
     problem = Problem("every", cell=["lstm", "gru"], carried=True)
     whole = problem.differentiate(window=2, reduction="sum")
@@ -448,3 +470,8 @@ def test_bad_batches():
     refused("x must have shape (T, B) because it holds symbols, got (5, 3, 1)", problem.model.forward,
             problem.x[..., None])  # fmt: skip
     refused("symbols must be whole numbers from 0 to 3, got 0 to 4", problem.model.forward, np.array([[0], [4]]))
+
+
+def test_the_examples():
+    result = doctest.testmod(module)
+    assert result.attempted and not result.failed

@@ -1,5 +1,8 @@
 """Dense, embedding, both directions and stacks against naive references; what they refuse, and how they say it."""
 
+import doctest
+import importlib
+
 import naive
 import numpy as np
 import pytest
@@ -7,6 +10,7 @@ import pytest
 from sandbox import cells
 from sandbox.errors import UsageError
 from sandbox.jit import COMPILED
+from sandbox.kernels import rows
 from sandbox.layers import Bidirectional, Dense, Embedding, Layer, Stack
 from sandbox.streams import stream
 
@@ -229,6 +233,17 @@ def test_a_sequence_the_other_way_round_swaps_the_halves(cell):
     same(got[3], np.roll(gradient, half))
 
 
+@pytest.mark.plain_python
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_reversal_leaves_later_steps_where_they_are(dtype):
+    x, out = draw(T, B, D, dtype=dtype), draw(T, B, D, seed=1, dtype=dtype)
+    expected, total = naive_reverse(x, LENGTHS), out + naive_reverse(x, LENGTHS)
+    rows.add_reversed(x, LENGTHS, out)
+    np.testing.assert_array_equal(out, total)
+    rows.reverse(x, LENGTHS, out)
+    np.testing.assert_array_equal(out, expected)
+
+
 def naive_reverse(x, lengths):
     x = x.copy()
     for b, length in enumerate(lengths):
@@ -370,6 +385,9 @@ def test_states_carried_over_segments_are_one_run(residual):
     early, _ = whole.backward(dy[:2], carry, accumulate=True)
     same(np.concatenate([early, late]), dx)
     same(whole.gradient, gradient)
+    whole.forward(x)
+    assert whole.backward(dy, dlast=dlast, inputs=False)[0] is None
+    same(whole.gradient, gradient)
 
 
 @pytest.mark.plain_python
@@ -458,7 +476,8 @@ def test_what_a_stack_refuses():
     module, x = stack(), draw(T, B, D)
     rule = "states must be a list with the states of each of 2 layers"
     refused(f"{rule}, got list of 1", module.forward, x, [None])
-    refused(f"{rule}, got dict of 1", module.forward, x, {"h": None})
+    refused(f"{rule}, got dict of 2", module.forward, x, {"h": None, "c": None})
+    refused(f"{rule}, got int", module.forward, x, 3)
     module.forward(x)
     refused(f"d{rule}, got tuple of 3", module.backward, dstates=(None, None, None))
     refused("unknown state of cell gru 'c' (choose from: h)", module.forward, x, [None, {"c": x}])
@@ -471,3 +490,9 @@ def test_a_residual_stack_needs_layers_of_one_size(monkeypatch):
     refused("residual must be False for layers of different output size, got sizes 6, 3", stack, ["composite", "gru"],
             residual=True)  # fmt: skip
     assert stack(["composite", "gru"]).forward(draw(T, B, D)).y.shape == (T, B, H)
+
+
+@pytest.mark.parametrize("name", ["dense", "stack"])
+def test_the_examples(name):
+    result = doctest.testmod(importlib.import_module(f"sandbox.layers.{name}"))
+    assert result.attempted and not result.failed

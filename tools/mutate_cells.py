@@ -29,18 +29,64 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve()
 ROOT = HERE.parent.parent
-CHECKS = "test_cells"
 FIRST = "test_gradient_by_every_number"  # kills most
+CELL_CHECKS = ("test_cells", "test_noise")
+MODEL_CHECKS = ("test_modules", "test_model")
+MODEL = ("differentiate", "_run_segments", "_edges", "_mask", "_mean", "_spread", "_noise", "_set_noise", "_counts",
+         "_within", "_cut")  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Target:
+    """What is mutated, and by what it has to be noticed.
+
+    Parameters
+    ----------
+    path : str
+    functions : tuple of str
+        Their names, wherever in the file they are.
+    checks : tuple of str
+        Test modules: of these, the checks marked `plain_python` that need no fixture but `case`.
+    cases : tuple of str
+        The cases (as `str(case)`) on which checks that take one are run.
+    """
+
+    path: str
+    functions: tuple[str, ...]
+    checks: tuple[str, ...] = CELL_CHECKS
+    cases: tuple[str, ...] = ()
+
+
+def functions_of(path, wanted=lambda name: True):
+    """Names of the functions at the top level of a file."""
+    tree = ast.parse((ROOT / path).read_text())
+    return tuple(node.name for node in tree.body if isinstance(node, ast.FunctionDef) and wanted(node.name))
+
 
 # Functions of scan.py that are not part of a backward pass.
 FORWARD = {"forward", "_contiguous", "_add_products", "_zone_out", "no_step_forward", "no_step_backward"}
-LAYER = ("_parameter_gradients", "_input_gradient")
-CASES = {"scan": ("lstm", "diagonal"), "layers": ("gru", "lstm", "diagonal")}
+
+
+def parts():
+    """Targets that are no cells. A new one is a line here, with `checks=("test_modules",)` where these check it."""
+    return {
+        "scan": Target("sandbox/kernels/scan.py", functions_of("sandbox/kernels/scan.py", lambda f: f not in FORWARD),
+                       cases=("composite", "diagonal")),
+        "layers": Target("sandbox/layers/recurrent.py", ("_parameter_gradients", "_input_gradient", "_inflow"),
+                         cases=("gru-after", "composite", "diagonal")),
+        "rows": Target("sandbox/kernels/rows.py", functions_of("sandbox/kernels/rows.py"), MODEL_CHECKS),
+        "dense": Target("sandbox/layers/dense.py", ("backward",), MODEL_CHECKS),
+        "bidirectional": Target("sandbox/layers/bidirectional.py", ("backward", "_parted"), MODEL_CHECKS),
+        "stack": Target("sandbox/layers/stack.py", ("backward", "_by_layer", "_hide"), MODEL_CHECKS),
+        "model": Target("sandbox/model.py", MODEL, MODEL_CHECKS),
+    }  # fmt: skip
+
 
 # Mutants that compute the same: (target, function, line, mutation), the last two as they begin, and the reason.
 UNUSED = "without lengths nothing is held: any size will do"
 ITSELF = "0, or a truth negated, only leads to a copy of the tape onto itself"
 SOONER = "rescales sooner, and rescaling is exact"
+NOTHING = "of no outputs, or no states, there is nothing to add or split"
 PART = "any part will do whose power of two exists, and no exponent is above 1023"
 EQUIVALENT = {
     ("scan", "backward", "held = np.empty", "held = np.empty"): "uninitialised memory has no sign",
@@ -48,12 +94,20 @@ EQUIVALENT = {
     ("scan", "backward", "held = np.empty", "(0, 0, 0)"): UNUSED,
     ("scan", "backward", "in_place =", "in_place ="): ITSELF,
     ("scan", "backward", "if not in_place:", "if not in_place:  ->  if True:"): ITSELF,
-    ("scan", "backward", "if panels.shape[0]:", "panels.shape[0]  ->  panels.shape[1]"): "both are 0 or neither is",
+    ("scan", "backward", "for b in range(B if", "dy.size and exponents.size  ->  exponents.size"): NOTHING,
+    ("scan", "backward", "if zoned.size:", "if zoned.size:  ->  if True:"): NOTHING,
+    ("scan", "_add_transposed", "if masked:", "if masked:  ->  if True:"): "clears scratch that nobody reads",
     ("scan", "backward", "_clear(dz[t, b]", "_clear"): "ds = 0 has made dz 0 already, but for an infinite tape",
     ("scan", "_inflow", "if power[b] < 0:", "power[b] < 0  ->  power[b] <"): "at 0: the row is multiplied by 2^0",
     ("scan", "_record", "exponent =", "(float_bits(largest) >> 52) - 1023  ->"): "rows are kept in [2, 4), not [1, 2)",
     ("scan", "_record", "if abs(exponent) > FAR:", "if abs(exponent) > FAR:  ->  if True:"): SOONER,
     ("scan", "_record", "if abs(exponent) > FAR:", "abs(exponent) > FAR  ->  abs(exponent) >="): SOONER,
+    (
+        "layers",
+        "_inflow",
+        "return self._empty(4)",
+        "self._empty(4)  ->",
+    ): NOTHING,
     ("scan", "_rescale", "part =", "min(max(exponent, -1000), 1000)  ->  max(exponent, -1000)"): PART,
     ("scan", "_rescale", "part =", "min(max(exponent, -1000), 1000)  ->  min(max(exponent, -1000), 1001)"): PART,
 }
@@ -103,6 +157,7 @@ class Result:
 SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
     ast.LShift: ast.RShift, ast.RShift: ast.LShift,
+    ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
     ast.Is: ast.IsNot, ast.IsNot: ast.Is, ast.In: ast.NotIn, ast.NotIn: ast.In, ast.And: ast.Or, ast.Or: ast.And,
 }  # fmt: skip
@@ -223,19 +278,12 @@ def put(parent, field, index, node):
 
 
 def targets():
-    """Target name to (path, functions): every cell, the loop, the layer."""
-    cells = sorted(path.stem for path in (ROOT / "sandbox" / "cells").glob("[!_]*.py"))
-    found = {name: (f"sandbox/cells/{name}.py", backward_functions(name)) for name in cells}
-    scan = ast.parse((ROOT / "sandbox/kernels/scan.py").read_text())
-    loop = [node.name for node in scan.body if isinstance(node, ast.FunctionDef) and node.name not in FORWARD]
-    return found | {"scan": ("sandbox/kernels/scan.py", loop), "layers": ("sandbox/layers/recurrent.py", LAYER)}
-
-
-def backward_functions(cell):
-    """The functions of a cell's file that are part of its backward pass."""
-    tree = ast.parse((ROOT / "sandbox" / "cells" / f"{cell}.py").read_text())
-    names = [node.name for node in tree.body if isinstance(node, ast.FunctionDef)]
-    return tuple(name for name in names if name.endswith("backward") or name == "pull_back")
+    """Every target by name: all cells, then `parts`."""
+    found = {}
+    for path in sorted((ROOT / "sandbox" / "cells").glob("[!_]*.py")):
+        file = f"sandbox/cells/{path.name}"
+        found[path.stem] = Target(file, functions_of(file, lambda f: f.endswith("backward") or f == "pull_back"))
+    return found | parts()
 
 
 # Running ---------------------------------------------------------------------------------------------------------
@@ -244,18 +292,19 @@ def backward_functions(cell):
 def examine(names, processes=None):
     """Results of all mutants of the named targets."""
     known = targets()
-    todo = [mutant for name in names for mutant in mutants(name, *known[name])]
+    todo = [mutant for name in names for mutant in mutants(name, known[name].path, known[name].functions)]
+    checks = {name: (known[name].checks, known[name].cases) for name in names}
     processes = min(processes or os.cpu_count() or 1, len(todo))
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         shutil.copytree(ROOT / "sandbox", folder / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
-        for name in (CHECKS, "naive"):
-            shutil.copy(ROOT / "tests" / f"{name}.py", folder)
+        for path in (ROOT / "tests").glob("*.py"):
+            shutil.copy(path, folder)
         settings = {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(folder), "OPENBLAS_NUM_THREADS": "1"}
         workers = []
         for number in range(processes):
             jobs = folder / f"{number}.json"
-            jobs.write_text(json.dumps([(m.target, m.path, m.source) for m in todo[number::processes]]))
+            jobs.write_text(json.dumps([checks, [(m.target, m.path, m.source) for m in todo[number::processes]]]))
             command = [sys.executable, str(HERE), "--work", str(jobs)]
             workers.append(
                 subprocess.Popen(command, cwd=folder, env=os.environ | settings, stdout=subprocess.PIPE, text=True)
@@ -278,20 +327,20 @@ def work(jobs):
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     sys.path.insert(0, os.getcwd())
-    module = importlib.import_module(CHECKS)
-    checks = list(found_checks(module))
-    watchdog, limits = Watchdog(), {}
-    killers = []
-    for target, path, source in json.loads(Path(jobs).read_text()):
-        if target not in limits:
-            original, limits[target] = Path(path).read_text(), {}
-            killer = first_failure(module, checks, target, watchdog, limits[target])
+    targets, todo = json.loads(Path(jobs).read_text())
+    modules = {name: importlib.import_module(name) for names, _ in targets.values() for name in names}
+    watchdog, examiners, killers = Watchdog(), {}, []
+    for target, path, source in todo:
+        if target not in examiners:
+            original, (names, cases) = Path(path).read_text(), targets[target]
+            examiners[target] = Examiner(target, [modules[name] for name in names], cases, watchdog)
+            killer = examiners[target].first_failure()
             if killer:
                 print(f"{target}: {killer} fails before anything is mutated")
                 sys.exit(1)
-        install(module, path, source)
-        killers.append(first_failure(module, checks, target, watchdog, limits[target]))
-        install(module, path, original)
+        install(path, source)
+        killers.append(examiners[target].first_failure())
+        install(path, original)
     print(json.dumps(killers))
 
 
@@ -311,59 +360,90 @@ class Watchdog(threading.Thread):
                 _thread.interrupt_main()
 
 
+class Examiner:
+    """The checks of one target, and how long each of them may take."""
+
+    def __init__(self, target, modules, cases, watchdog):
+        self.target, self.cases, self.watchdog = target, cases, watchdog
+        self.modules, self.is_cell = modules, not cases and modules[0].__name__ in CELL_CHECKS
+        self.checks = [[*check, float("inf")] for module in modules for check in found_checks(module)]
+
+    def chosen(self):
+        """The cases to be run, as the cell's file now makes them."""
+        if not any(takes_case(check) for _, check, *_ in self.checks):
+            return []
+        every = next(module.cases for module in self.modules if hasattr(module, "cases"))()
+        return [case for case in every if str(case) in self.cases or self.is_cell and case.cell.name == self.target]
+
+    def first_failure(self):
+        """Name of the first check that fails, or nothing.
+
+        The first call notes how long each check may take, and puts first what kills most, then the short ones.
+        """
+        chosen, taken = self.chosen(), {}
+        for number, (name, function, arguments, limit) in enumerate(self.checks):
+            alone = not takes_case(function)
+            if alone and self.is_cell:
+                continue
+            started = time.process_time()
+            self.watchdog.deadline = started + limit
+            try:
+                for case in [None] if alone else chosen:
+                    function(**arguments) if alone else function(case, **arguments)
+            except KeyboardInterrupt:
+                return f"{name} (does not end)"
+            except AssertionError:
+                return name
+            except BaseException as error:  # what pytest.raises misses is no Exception
+                return f"{name} ({type(error).__name__})"
+            finally:
+                self.watchdog.deadline = float("inf")
+            taken[number] = time.process_time() - started
+        if self.checks and self.checks[0][-1] == float("inf"):
+            order = sorted(taken, key=lambda number: (self.checks[number][1].__name__ != FIRST, taken[number]))
+            self.checks = [[*self.checks[number][:-1], 0.5 + 5 * taken[number]] for number in order]
+        return ""
+
+
 def found_checks(module):
-    """(name, function, arguments) of every check that runs as plain Python: what kills most first, then the short."""
-    functions = [value for name, value in vars(module).items() if name.startswith("test_")]
-    for function in sorted(functions, key=lambda function: (function.__name__ != FIRST, takes_case(function))):
+    """(name, function, arguments) of every check of a module that runs as plain Python and needs no fixture."""
+    for function in [value for name, value in vars(module).items() if name.startswith("test_")]:
         marks = getattr(function, "pytestmark", [])
-        if "plain_python" not in [mark.name for mark in marks]:
+        if "plain_python" not in [mark.name for mark in marks] or function.__module__ != module.__name__:
             continue
         choices = [[]]
         for mark in marks:
             if mark.name == "parametrize":
-                names = [name.strip() for name in mark.args[0].split(",")]
-                values = [value if len(names) > 1 else (value,) for value in mark.args[1]]
-                choices = [[*chosen, *zip(names, value)] for chosen in choices for value in values]
+                names = mark.args[0]
+                names = [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
+                rows = [row.values if hasattr(row, "marks") else row if len(names) > 1 else (row,)
+                        for row in mark.args[1]]  # fmt: skip
+                choices = [[*chosen, *zip(names, row)] for chosen in choices for row in rows]
         for chosen in choices:
-            yield function.__name__.removeprefix("test_"), function, dict(chosen)
+            if set(inspect.signature(function).parameters) == {name for name, _ in chosen} | takes_case(function):
+                yield function.__name__.removeprefix("test_"), function, dict(chosen)
 
 
 def takes_case(function):
-    return "case" in inspect.signature(function).parameters
+    return {"case"} & set(inspect.signature(function).parameters)
 
 
-def install(module, path, source):
-    """Execute a module's new source in its place."""
-    name = path.removesuffix(".py").replace("/", ".")
-    mutated = importlib.import_module(name)
+def install(path, source):
+    """Execute a module's new source in its place, and let everyone who imported a name from it have the new one."""
+    mutated = importlib.import_module(path.removesuffix(".py").replace("/", "."))
+    before = {name: value for name, value in vars(mutated).items() if inspect.isclass(value) or callable(value)}
     exec(compile(source, path, "exec"), mutated.__dict__)
-    module.cells.load.cache_clear()
-    if hasattr(mutated, "Layer"):
-        module.Layer = mutated.Layer
+    replaced = {id(old): vars(mutated)[name] for name, old in before.items() if vars(mutated)[name] is not old}
+    for module in list(sys.modules.values()):
+        if getattr(module, "__name__", "").partition(".")[0] in ("sandbox", "naive") or is_check(module):
+            for name, value in list(vars(module).items()):
+                if id(value) in replaced:
+                    setattr(module, name, replaced[id(value)])
+    importlib.import_module("sandbox.cells").load.cache_clear()
 
 
-def first_failure(module, checks, target, watchdog, limits):
-    """Name of the first check that fails, or nothing. The first call notes in `limits` how long each check may take."""
-    chosen = [case for case in module.cases() if str(case) in CASES.get(target, ()) or case.cell.name == target]
-    for number, (name, function, arguments) in enumerate(checks):
-        alone = not takes_case(function)
-        if alone and target not in CASES:
-            continue
-        started = time.process_time()
-        watchdog.deadline = started + limits.get(number, float("inf"))
-        try:
-            for case in [None] if alone else chosen:
-                function(**arguments) if alone else function(case, **arguments)
-        except KeyboardInterrupt:
-            return f"{name} (does not end)"
-        except AssertionError:
-            return name
-        except Exception as error:
-            return f"{name} ({type(error).__name__})"
-        finally:
-            watchdog.deadline = float("inf")
-        limits.setdefault(number, 0.5 + 5 * (time.process_time() - started))
-    return ""
+def is_check(module):
+    return getattr(module, "__name__", "").startswith("test_")
 
 
 # Output ----------------------------------------------------------------------------------------------------------

@@ -13,25 +13,33 @@ def exact_rates(layer) -> dict[str, float]:
 
     * linear recurrence with W_hh^T W_hh = g^2 I, up to rounding: g;
     * all weights zero, plain RNN: dL/dh by 0;
-    * all weights zero, LSTM with one forget bias: dL/dc by f = sigmoid(b_f), dL/dh by 0, since h reaches nothing;
+    * all weights zero, LSTM of any variant with one forget bias: dL/dc by f = sigmoid(b_f), by 1 without a forget gate;
+      dL/dh, and dL/dgate where gates recur, by 0, since they reach nothing;
     * all weights zero, GRU with one update bias: z = sigmoid(b_z), by h_t = (1 - z) n + z h_{t-1}.
     """
-    name, parameters, H = layer.cell.name, layer.parameters, layer.hidden_size
+    name, parameters = layer.cell.name, layer.parameters
     if name not in ("rnn", "lstm", "gru"):
         return {}
     if name == "rnn" and layer.options["activation"] == "identity":
         gain = _orthogonal_gain(parameters["W_hh"].astype(np.float64), 1000 * np.finfo(layer.dtype).eps)
         return {} if gain is None else {"h": gain}
-    if parameters["W_hh"].any() or parameters["W_ih"].any():
+    if any(value.any() for key, value in parameters.items() if key not in layer.cell.biases):
         return {}
     if name == "rnn":
         return {"h": 0.0}
-    at = layer.cell.gates.index("f" if name == "lstm" else "z") * H
-    bias = parameters["b"][at : at + H].astype(np.float64)
-    if (bias != bias[0]).any():
+    kept = _kept(layer, "f" if name == "lstm" else "z")
+    if kept is None:
         return {}
-    kept = float(sigmoid(bias[0]))
-    return {"h": 0.0, "c": kept} if name == "lstm" else {"h": kept}
+    return {"h": kept} if name == "gru" else {**dict.fromkeys(layer.cell.states, 0.0), "c": kept}
+
+
+def _kept(layer, gate):
+    """Value of a gate that sees nothing but its bias, if it is the same for all units: 1 for one that is left out."""
+    if gate not in layer.cell.gates:
+        return 1.0
+    H, at = layer.hidden_size, layer.cell.biases["b"].index(gate) * layer.hidden_size
+    bias = layer.parameters["b"][at : at + H].astype(np.float64)
+    return None if (bias != bias[0]).any() else float(sigmoid(bias[0]))
 
 
 def _orthogonal_gain(W, tolerance):

@@ -107,8 +107,8 @@ class Bidirectional(Module):
         value = check_array(name, value, self.dtype, (*shape, self.output_size))
         if self.merge == "sum":
             return value, value
-        size = self.forth.output_size
-        return np.ascontiguousarray(value[..., :size]), np.ascontiguousarray(value[..., size:])
+        forth, back = np.split(value, 2, axis=-1)
+        return np.ascontiguousarray(forth), np.ascontiguousarray(back)
 
 
 def _reversed(x, lengths):

@@ -170,15 +170,13 @@ class Stack(Module):
         """
         starts, dstates = [], self._by_layer("dstates", dstates)
         for number in range(len(self.layers) - 1, -1, -1):
-            top = number == len(self.layers) - 1
-            found = self.layers[number].backward(
-                dy, dstates[number], dlast=dlast if top or self.residual else None,
-                inputs=inputs or number > 0, accumulate=accumulate)  # fmt: skip
+            found = self.layers[number].backward(dy, dstates[number], dlast=dlast, inputs=inputs or number > 0,
+                                                 accumulate=accumulate)  # fmt: skip
             starts.append(found.start)
             dx = found.x if self._kept[number] is None else self._hide(found.x, self._kept[number])
             if self.residual and number and dy is not None:
                 dx += dy
-            dy = dx
+            dy, dlast = dx, dlast if self.residual else None
         return dy, starts[::-1]
 
     @property
