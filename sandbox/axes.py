@@ -111,15 +111,16 @@ class Axis:
         if self.kind is str:
             return "a non-empty text"
         noun = "a whole number" if self.kind is int else "a finite number"
-        if self.above is not None:
-            noun += f" above {self.above:g}"
-        if self.minimum is not None and self.below is not None:
-            return f"{noun} from {_plain(self.minimum)} to below {_plain(self.below)}"
-        if self.minimum is not None and self.maximum is not None:
-            return f"{noun} from {_plain(self.minimum)} to {_plain(self.maximum)}"
+        if self.below is not None:
+            upper = f"below {_plain(self.below)}"
+        else:
+            upper = "" if self.maximum is None else _plain(self.maximum)
         if self.minimum is not None:
-            noun += f" from {_plain(self.minimum)}"
-        return noun if self.maximum is None else f"{noun} up to {_plain(self.maximum)}"
+            lower, join = f" from {_plain(self.minimum)}", " to "
+        else:
+            lower = "" if self.above is None else f" above {_plain(self.above)}"
+            join = " up to " if self.below is None else " and " if lower else " "
+        return noun + lower + (join + upper if upper else "")
 
     def resolve(self, values: str | Scalar | Sequence[Scalar]) -> list[Scalar]:
         """Return the checked values of a flag's text, of a scalar or of a list, without duplicates.

@@ -208,7 +208,7 @@ class Trainer:
                 mask = live if mask is None else live & mask
             values.append(losses.evaluate(self.task.loss, output, self._target(batch), mask)[0])
             counts.append(losses.count(self.task.loss, output.shape, mask))
-            scores.append(self.task.score(output.astype(np.float64), batch) if math.isfinite(values[-1]) else math.nan)
+            scores.append(self.task.score(output.astype(np.float64), batch))
         values, counts, scores = (np.array(column, np.float64) for column in (values, counts, scores))
         loss = float(dot(values, counts) / total(counts)) if counts.any() else math.nan
         known = scores[np.isfinite(scores)]

@@ -41,6 +41,7 @@ def check(grid, settings):
     source=Axis(["noise"], kind=str, choices=("noise", "text")),
     seeds=3,
     quick=dict(gain=[0.5], seeds=1),
+    presets={"paper": dict(hidden=[8], gain=[2.0, 4.0], seeds=2), "wide": dict(hidden=[64])},
     settings=(Setting("text", "a file", implies=("source", "text"), parse=read),),
     check=check,
     table=Table(
@@ -301,6 +302,27 @@ def test_help_lists_commands_and_experiments(here):
     assert all(name in text for name in ("bench", "cells", "describe", "env", "list", "plot", "run", "show", "tasks"))
     assert run().stdout == text
     assert "A toy of a vanishing gradient." in run("run", "--help").stdout
+
+
+def test_presets(here):
+    assert "another grid: paper, wide" in run("run", "toy", "--help").stdout
+    plan = run("run", "toy", "--preset", "paper", "--dry-run").stdout
+    assert plan.startswith("toy: 8 points = 4 combinations x 2 seeds")
+    assert re.search(r"^  hidden +8 ", plan, re.MULTILINE) and re.search(r"^  gain +2.0, 4.0 ", plan, re.MULTILINE)
+    assert run("run", "toy", "--preset", "paper", "--gain", "1", "--seeds", "3", "--dry-run").stdout.startswith(
+        "toy: 6 points = 2 combinations x 3 seeds"
+    )
+    assert run("run", "toy", "--preset", "wide", "--dry-run").stdout.startswith("toy: 18 points")
+    for flags, line in {
+        ("--preset", "papr"): "unknown preset 'papr'; did you mean 'paper'?",
+        ("--preset", "x"): "unknown preset 'x' (choose from: paper, wide)",
+        ("--preset", ""): "unknown preset '' (choose from: paper, wide)",
+        ("--preset", "wide", "--quick"): "the grid must be --quick or --preset wide, got both",
+    }.items():
+        refused = run("run", "toy", *flags)
+        assert (refused.exit_code, refused.stdout, refused.stderr) == (2, "", f"error: {line}\n")
+    assert "unknown option --preset" in run("run", "failing", "--preset", "x").stderr
+    assert not Path("results").exists()
 
 
 def test_version(here):

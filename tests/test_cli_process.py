@@ -201,6 +201,16 @@ def test_sixty_columns_cut_no_number(here):
     assert "1 column left out at 60 characters: profile" in text and "--format plain" in text
 
 
+def test_sixty_columns_hold_the_live_line_of_a_training_run(here):
+    flags = "length --cell rnn --seq-len 40 --updates 3000 --seeds 1 --no-plot"
+    shown = in_terminal(60, "run", *flags.split())
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]|\r", "\n", shown).split("\n")
+    notes = [line for line in lines if "|dL/dw|" in line]
+    assert notes and all(len(line) <= 60 for line in notes)
+    assert re.fullmatch(r"[0-9]+/3000 loss \S+/0\.17, \|dL/dw\| \S+, [0-9]+:[0-9]{2} left", notes[0])
+    assert "|dL/dw|" not in call("run", *flags.split())[1]
+
+
 def test_no_color(here):
     call("run", "quick")
     assert "\x1b[36m" in in_terminal(120, "show", "quick", NO_COLOR="")

@@ -247,6 +247,39 @@ def test_grid_defaults_quick_and_flags():
     refused(lambda: sample.grid({"gian": "1"}), "unknown axis 'gian'; did you mean 'gain'?")
 
 
+def test_presets_are_further_grids_by_name():
+    seen = []
+    sample = make(source=SOURCE, quick={"gain": [0.25], "seeds": 1}, check=lambda grid, settings: seen.append(grid),
+                  presets={"paper": {"gain": (2.0, 4.0), "seeds": 9}, "small": {"source": ["text"]}})  # fmt: skip
+    assert sample.grid(preset="paper") == {"source": ["noise"], "gain": [2.0, 4.0]} == seen[-1]
+    assert sample.grid({"gain": "1"}, preset="paper")["gain"] == [1.0]
+    assert sample.grid(preset="small") == {"source": ["text"], "gain": [0.5, 1.0]}
+    assert sample.overrides(preset="paper")["seeds"] == 9 and sample.overrides(quick=True)["seeds"] == 1
+    assert sample.overrides() == {}
+    refused(lambda: sample.grid(preset="papr"), "unknown preset 'papr'; did you mean 'paper'?")
+    refused(lambda: sample.grid(preset="x"), "unknown preset 'x' (choose from: paper, small)")
+    refused(lambda: sample.grid(quick=True, preset="paper"), "the grid must be --quick or --preset paper, got both")
+    refused(lambda: make(source=SOURCE).grid(preset="paper"), "unknown preset 'paper' (choose from: none)")
+
+
+@pytest.mark.parametrize(
+    ("axis", "rule"),
+    [
+        (Axis([0.5], minimum=0, below=1), "a finite number from 0 to below 1"),
+        (Axis([1], minimum=0, below=8), "a whole number from 0 to below 8"),
+        (Axis([0.5], below=1), "a finite number below 1"),
+        (Axis([0.5], above=0, below=1), "a finite number above 0 and below 1"),
+        (Axis([0.5], above=0, maximum=1), "a finite number above 0 up to 1"),
+    ],
+)
+def test_a_rule_in_words_names_every_bound(axis, rule):
+    share = declare("share", axis)
+    assert share.rule() == rule
+    bound = axis.below if axis.below is not None else axis.maximum + 1
+    refused(lambda: share.resolve(str(bound)), f"share must be {rule}, got {bound}")
+    assert share.resolve(list(axis.default)) == list(axis.default)
+
+
 @pytest.mark.parametrize(
     ("declaration", "part"),
     [
@@ -254,6 +287,9 @@ def test_grid_defaults_quick_and_flags():
         ({"gain": None}, "default of axis 'gain'"),
         ({"quick": {"hidden": [1]}}, "must name declared axes, got hidden"),
         ({"quick": {"seeds": 0}}, "seeds must be"),
+        ({"presets": {"paper": {"hidden": [1]}}}, "preset paper of 'sample' must name declared axes, got hidden"),
+        ({"presets": {"paper": {"seeds": 0}}}, "seeds must be"),
+        ({"preset": [1]}, "names of their own, got preset"),
         ({"seeds": 0}, "seeds must be a whole number"),
         ({"table": {"rows": []}}, "must be a Table"),
         ({"out": [1]}, "names of their own, got out"),

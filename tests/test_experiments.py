@@ -1,8 +1,10 @@
 """Every shipped experiment, by existing: its quick grid twice through the command line, and what it must find."""
 
 import csv
+import functools
 import importlib.util
 import io
+import math
 import os
 import re
 import subprocess
@@ -11,8 +13,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 
-from sandbox.experiment import load
+from sandbox import memory
+from sandbox.cli import cli
+from sandbox.experiment import load, resolve_seeds
 
 FOLDER = Path(__file__).parents[1] / "experiments"
 NAMES = sorted(path.stem for path in FOLDER.glob("[!_]*.py"))
@@ -24,22 +29,34 @@ def run(name, folder, *flags, plot=False):
     command = [sys.executable, "-m", "sandbox", "run", name, *flags, "--out", str(folder), "--format", "csv"]
     done = subprocess.run(command, capture_output=True, text=True, env=env)
     assert done.returncode == 0, done.stderr
-    assert "no picture" not in done.stderr
     (directory,) = Path(folder, name).iterdir()
     table, curves = (directory / file for file in ("table.csv", "curves.csv"))
     with open(table, newline="") as file:
         return list(csv.DictReader(file)), (table.read_bytes(), curves.read_bytes())
 
 
+@pytest.fixture(scope="module")
+def quick(tmp_path_factory):
+    """What an experiment's quick grid gives, run once for all tests."""
+    return functools.cache(lambda name: run(name, tmp_path_factory.mktemp(name), "--quick"))
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_quick_grid_twice_gives_the_same_bytes_and_a_picture(name, tmp_path):
+def test_quick_grid_twice_gives_the_same_bytes_and_a_picture(name, quick, tmp_path):
     plot = importlib.util.find_spec("matplotlib") is not None
-    rows, first = run(name, tmp_path / "a", "--quick")
-    _, second = run(name, tmp_path / "b", "--quick", plot=plot)
+    rows, first = quick(name)
+    _, second = run(name, tmp_path, "--quick", plot=plot)
     assert first == second
-    assert not list((tmp_path / "a").rglob("*.png"))
-    assert len(list((tmp_path / "b").rglob(f"{name}.png"))) == (plot and load(name).picture is not None)
+    picture = load(name).picture
+    # Of a metric that is empty in every row, such as the updates to a success that a quick run has not, there is none.
+    drawn = picture is not None and (picture.metric is None or any(row[picture.metric] for row in rows))
+    assert len(list(tmp_path.rglob(f"{name}.png"))) == (plot and drawn)
     assert rows and all(row["status"] == "ok" for row in rows)
+
+
+def test_no_picture_without_being_asked(quick, tmp_path):
+    run("length", tmp_path, "--quick", "--cell", "rnn")
+    assert not list(tmp_path.rglob("*.png"))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -108,7 +125,7 @@ def test_exploding_reports_where_single_precision_overflows_and_what_clipping_tu
     assert metrics["cosine_value"] < 0.99
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", [name for name in NAMES if "source" in load(name).axes])
 def test_every_source_and_dtype_runs(name, tmp_path):
     flags = ["--quick", "--source", "all", "--dtype", "all", "--init", "all", "--cell", "rnn"]
     rows, _ = run(name, tmp_path, *flags)
@@ -116,11 +133,122 @@ def test_every_source_and_dtype_runs(name, tmp_path):
     assert {row["status"] for row in rows} == {"ok"}
 
 
+TRAINED = [name for name in NAMES if "task" in load(name).axes]
+
+
+def test_the_experiments_that_train_are_seen():
+    assert {"length", "gating", "forget_bias", "clipping", "initialization", "depth", "truncation"} == set(TRAINED)
+
+
+@pytest.mark.parametrize("name", [name for name in TRAINED if "init" in load(name).axes])
+def test_every_init_and_dtype_can_be_trained_from(name, tmp_path):
+    rows, _ = run(name, tmp_path, "--quick", "--dtype", "all", "--init", "all", *FEW.get(name, ()))
+    assert {row["status"] for row in rows} == {"ok"} and {row["dtype"] for row in rows} == {"float32", "float64"}
+    for row in rows:
+        assert math.isfinite(float(row["loss"])) and math.isfinite(float(row["score"]))
+
+
+FEW = dict.fromkeys(("length", "gating", "initialization"), ("--cell", "lstm"))
+FEW |= {"clipping": ("--clip", "omega"), "forget_bias": ("--bias", "1"),
+        "truncation": ("--cell", "gru", "--window", "3"), "depth": ("--cell", "rnn", "--layers", "1")}  # fmt: skip
+
+
 @pytest.mark.parametrize("name", NAMES)
-def test_every_column_and_curve_is_explained(name, tmp_path):
+def test_presets_are_grids_that_can_be_trained(name):
+    """By their declaration alone: paper-sized ones run for hours."""
+    function = load(name)
+    for preset, overrides in function.presets.items():
+        grid = function.grid(preset=preset)
+        assert all(list(overrides[axis]) == grid[axis] for axis in overrides if axis != "seeds")
+        resolve_seeds(function.overrides(preset=preset).get("seeds", function.seeds))
+    assert name not in TRAINED or "paper" in function.presets
+
+
+@pytest.mark.parametrize(
+    ("flags", "line"),
+    [
+        ("length --seq-len 1", "seq_len must be a whole number from 2 for task adding, got 1"),
+        ("length --task adding,adding:hs97 --seq-len 5", "seq_len must be a whole number from 6 for task adding:hs97,"),
+        ("length --task addng", "unknown task 'addng'; did you mean 'adding'?"),
+        ("length --task adding:centered", "unknown variant of task adding 'centered'; did you mean 'centred'?"),
+        ("length --lr 0", "lr must be a finite number above 0, got 0"),
+        ("length --lr -0.1", "lr must be a finite number above 0, got -0.1"),
+        ("length --lr nan", "lr must be a finite number above 0, got nan"),
+        ("length --batch 0", "batch must be a whole number from 1 to 65536, got 0"),
+        ("length --updates 0", "updates must be a whole number from 1 to 10000000, got 0"),
+        ("length --clip globl", "unknown clip 'globl'; did you mean 'global'?"),
+        ("length --threshold 0", "threshold must be a finite number above 0, got 0"),
+        ("length --optimiser adma", "unknown optimiser 'adma'; did you mean 'adam'?"),
+        ("length --cell lsmt", "unknown cell 'lsmt'; did you mean 'lstm'?"),
+        ("length --preset papr", "unknown preset 'papr'; did you mean 'paper'?"),
+        ("length --preset paper --quick", "the grid must be --quick or --preset paper, got both"),
+        ("truncation --seq-len 20 --window 10,21", "window must be at most seq_len=20, got 21"),
+        ("truncation --window 0", "window must be a whole number from 1 to 1000000, got 0"),
+        ("depth --dropout 0.5", "dropout must be 0 with one layer, got 0.5"),
+        ("depth --dropout 1", "dropout must be a finite number from 0 to below 1, got 1"),
+        ("depth --dropout -0.1", "dropout must be a finite number from 0 to below 1, got -0.1"),
+        ("depth --task embedded_reber:continual", "direction must be forward for task embedded_reber:continual, whose"),
+        ("clipping --omega -1", "omega must be a finite number from 0 to 1000, got -1"),
+        ("forget_bias --bias chron", "unknown bias 'chron'; did you mean 'chrono'?"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line_before_anything_runs(flags, line, tmp_path):
+    done = CliRunner(catch_exceptions=False).invoke(cli, ["run", *flags.split(), "--out", str(tmp_path / "results")])
+    assert (done.exit_code, done.stdout) == (2, "")
+    assert done.stderr.startswith(f"error: {line}") and done.stderr.count("\n") == 1
+    assert not (tmp_path / "results").exists()
+
+
+def in_process(tmp_path, *flags):
+    """Run a command line here; its exit code, what it says, and its rows."""
+    done = CliRunner(catch_exceptions=False).invoke(cli, ["run", *flags, "--no-plot", "--out", str(tmp_path)])
+    with open(next(tmp_path.rglob("table.csv")), newline="") as file:
+        return done, list(csv.DictReader(file))
+
+
+def test_a_point_that_diverges_is_named_and_the_sweep_goes_on(tmp_path):
+    flags = "length --quick --cell rnn --clip none --optimiser sgd --lr 1e37,0.01,0.02 --seeds 1"
+    done, rows = in_process(tmp_path / "three", *flags.split())
+    assert done.exit_code == 0
+    statuses = {row["lr"]: row["status"] for row in rows}
+    assert re.fullmatch(r"nonfinite: .+ at update \d+", statuses.pop("1e+37"))
+    assert statuses == {"0.01": "ok", "0.02": "ok"}
+    assert "1 of 3 points not ok, the first: lr 1e+37, seed 0: nonfinite: " in done.stdout
+    _, alone = in_process(tmp_path / "two", *flags.replace("1e37,", "").split())
+    assert alone == rows[:2]
+
+
+def test_a_point_that_does_not_fit_into_memory_is_named_and_the_sweep_goes_on(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "free", lambda: 4 * 10**6)
+    done, rows = in_process(tmp_path, *"length --quick --cell rnn --seq-len 12,2000 --hidden 64 --seeds 1".split())
+    assert done.exit_code == 1
+    statuses = {row["seq_len"]: row["status"] for row in rows}
+    assert statuses["12"] == "ok" and re.fullmatch(
+        r"error: data, states and gates of seq_len=2000, batch=4 in float32 must fit into memory, got [0-9.]+ MB "
+        r"needed and 4 MB free \(use checkpoint_every or a smaller batch\)", statuses["2000"]
+    )  # fmt: skip
+
+
+def test_curves_of_training_land_in_the_file(quick):
+    rows, (_, curves) = quick("length")
+    lines = list(csv.DictReader(io.StringIO(curves.decode())))
+    series = {(line["curve"], line["series"]) for line in lines}
+    names = ("loss", "gradient_norm", "clipped_norm", "lr", "clipped")
+    assert series == {("training", name) for name in names} | {("evaluation", "loss"), ("evaluation", "score")}
+    for row in rows:
+        own = [line for line in lines if (line["cell"], line["seed"]) == (row["cell"], row["seed"])]
+        losses = [
+            (line["x"], line["value"]) for line in own if (line["curve"], line["series"]) == ("evaluation", "loss")
+        ]
+        assert losses[0][0] == "0" and losses[-1] == (row["updates_done"], row["loss"])
+        assert [line["x"] for line in own if line["series"] == "lr"] == list("123456")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_column_and_curve_is_explained(name, quick):
     page = (FOLDER.parent / "docs" / "columns.md").read_text()
     explained = set(re.findall(r"`([a-z0-9_]+)`", page))
-    rows, (_, curves) = run(name, tmp_path, "--quick")
+    rows, (_, curves) = quick(name)
     series = {row[key] for row in csv.DictReader(io.StringIO(curves.decode())) for key in ("curve", "series")}
     emitted = set(rows[0]) - set(load(name).axes) | series
     assert emitted <= explained, emitted - explained

@@ -356,6 +356,19 @@ def test_a_loss_that_is_not_finite_on_held_out_sequences_alone_is_named():
         assert not found.solved
 
 
+def test_no_rule_of_a_task_makes_a_success_of_a_loss_that_is_not_finite():
+    run = trainer(replace(tasks.load("adding"), solved=lambda loss, score: True))
+    run.model.vector[:] = np.nan
+    found = run.run()
+    assert found.status == "nonfinite: loss on held-out sequences after update 0"
+    assert (found.updates, found.solved) == (0, False)
+
+
+def test_the_update_that_ends_a_long_run_is_on_its_curve():
+    found = spoil(trainer(updates=2000), 3, "loss").run()
+    assert found.curves["training"]["update"] == [1, 3]
+
+
 # Checkpoints -------------------------------------------------------------------------------------------------------
 
 RUNS = {
