@@ -13,13 +13,20 @@ STEP = 1e-30
 
 
 class Masked(np.ndarray):
-    """A state of which products see `mask` times it, and everything else all of it."""
+    """A state of which products see `mask` times it, and everything else all of it; joined with others, a part is."""
 
     def __array_ufunc__(self, ufunc, method, *inputs, **named):
         plain = [np.asarray(value) for value in inputs]
         if ufunc is np.matmul:
             plain[0] = plain[0] * inputs[0].mask
         return getattr(ufunc, method)(*plain, **named)
+
+    def __array_function__(self, function, types, arguments, named):
+        if function is not np.concatenate:
+            return super().__array_function__(function, types, arguments, named)
+        parts, axis = arguments
+        masks = [part.mask if isinstance(part, Masked) else np.ones(part.shape) for part in parts]
+        return masked(np.concatenate([np.asarray(part) for part in parts], axis), np.concatenate(masks, axis))
 
 
 def masked(state, mask):

@@ -13,6 +13,7 @@ from sandbox.streams import PURPOSES, normal, stream, uniform
 FIRST = {
     "init": "0x1.d87e31edb4853p-1",
     "data": "0x1.a595d4c1313a8p-3",
+    "test": "0x1.35d562384c2d7p-1",
     "dropout": "0x1.0050b59e206dbp-1",
     "order": "0x1.9395218298610p-2",
     "probe": "0x1.811e8bd58ad80p-2",
@@ -100,7 +101,7 @@ def test_shapes_and_ranges():
     ("purpose", "seed", "message"),
     [
         ("initt", 0, "unknown stream 'initt'; did you mean 'init'?"),
-        ("xyz", 0, "unknown stream 'xyz' (choose from: init, data, dropout, order, probe)"),
+        ("xyz", 0, "unknown stream 'xyz' (choose from: init, data, test, dropout, order, probe)"),
         ("init", -1, "seed must be a whole number from 0, got -1"),
         ("init", 1.0, "seed must be a whole number from 0, got 1.0"),
         ("init", None, "seed must be a whole number from 0, got None"),
