@@ -27,7 +27,8 @@ from sandbox.training import Recipe, Trainer, check, model_for
         note="bottom / top: norm of the gradient by the lowest layer's weights, by that of the highest's, at the start",
         subject="layers and directions",
     ),
-    picture=Picture(metric="updates_to_success", against="layers", x="layers", y="updates to success"),
+    picture=Picture(metric="loss", against="layers", x="layers", y="loss on held-out sequences", log=True,
+                    baseline="baseline"),
 )  # fmt: skip
 def depth(cell, layers, direction, task, seq_len, hidden, dropout, init, batch, lr, updates, dtype, seed):
     """What more layers and a second direction bring.
@@ -38,7 +39,8 @@ def depth(cell, layers, direction, task, seq_len, hidden, dropout, init, batch, 
     chosen = tasks.load(task)
     model = model_for(chosen, seed, cell=cell, hidden=hidden, layers=layers, direction=direction, dropout=dropout,
                       init=init, dtype=dtype)  # fmt: skip
-    trainer = Trainer(model, chosen, Recipe(updates=updates, batch=batch, lr=lr), seq_len=seq_len, seed=seed)
+    trainer = Trainer(model, chosen, Recipe(updates=updates, batch=batch, lr=lr, until_solved=False),
+                      seq_len=seq_len, seed=seed)  # fmt: skip
     trainer.gradient()
     bottom, top = (norm(layer.gradient) for layer in (model.stack.layers[0], model.stack.layers[-1]))
     fit = trainer.run()

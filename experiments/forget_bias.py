@@ -28,8 +28,8 @@ from sandbox.training import Recipe, Trainer, check, model_for
         note="f: mean forget gate; tau: -1/ln f in steps, median over units; before and after training",
         subject="LSTM by initial forget bias",
     ),
-    picture=Picture(metric="updates_to_success", against="seq_len", x="sequence length (steps)",
-                    y="updates to success"),
+    picture=Picture(curve="evaluation", series="loss", x="update", y="loss on held-out sequences", log=True,
+                    baseline="baseline"),
 )  # fmt: skip
 def forget_bias(bias, task, seq_len, hidden, init, batch, lr, updates, dtype, seed):
     """What the forget gate's initial bias decides.

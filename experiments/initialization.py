@@ -17,7 +17,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     init=["orthogonal", "gaussian", "identity", "pytorch"],
     gain=[0.5, 1.0, 1.5],
     task=["adding"],
-    seq_len=[50],
+    seq_len=[30],
     hidden=[16],
     batch=[32], lr=[0.005], updates=[1000],
     dtype=["float32"],

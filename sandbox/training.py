@@ -40,7 +40,8 @@ class Fit:
 
     Attributes
     ----------
-    solved : bool
+    solved_at : int or None
+        Updates before the first evaluation that the task counts as solved.
     updates : int
         Done, those left out included.
     batch : int
@@ -56,7 +57,7 @@ class Fit:
         `training` (loss, gradient norm before and after clipping, learning rate, whether clipped) and `evaluation`.
     """
 
-    solved: bool
+    solved_at: int | None
     updates: int
     batch: int
     loss: float
@@ -66,10 +67,15 @@ class Fit:
     clipping: dict = field(default_factory=dict)
     curves: dict = field(default_factory=dict)
 
+    @property
+    def solved(self) -> bool:
+        """Whether any evaluation counted as solved."""
+        return self.solved_at is not None
+
     def columns(self):
         """As columns of a results table; updates and sequences to success are None without success."""
-        solved = {"updates_to_success": self.updates, "sequences_to_success": self.updates * self.batch}
-        columns = {"solved": float(self.solved)} | (solved if self.solved else dict.fromkeys(solved))
+        columns = {"solved": float(self.solved), "updates_to_success": self.solved_at,
+                   "sequences_to_success": self.solved_at * self.batch if self.solved else None}  # fmt: skip
         columns |= {"updates_done": self.updates, "loss": self.loss, "baseline": self.baseline}
         columns |= {"loss_ratio": self.loss / self.baseline, "score": self.score} | self.clipping
         return columns | ({"status": self.status} if self.status else {})
@@ -198,7 +204,7 @@ class Trainer:
             output, states = self._predict(batch, states if self.source is not None else None)
             mask = batch.mask
             if self.task.head == "every" and batch.lengths is not None:
-                live = np.arange(self.seq_len)[:, None] < batch.lengths
+                live = np.arange(len(batch.x))[:, None] < batch.lengths
                 mask = live if mask is None else live & mask
             values.append(losses.evaluate(self.task.loss, output, self._target(batch), mask)[0])
             counts.append(losses.count(self.task.loss, output.shape, mask))
@@ -210,7 +216,7 @@ class Trainer:
 
     def _predict(self, batch, states):
         """Output for a batch, and the states after it where they can be carried on."""
-        model, T = self.model, self.seq_len
+        model, T = self.model, len(batch.x)  # of the copy task that is more than seq_len
         carries = model.stack.direction == "forward"
         piece = self.recipe.piece if carries and model.head != "mean" else None
         x, outputs = batch.x.astype(model.dtype), []
@@ -247,7 +253,8 @@ class Trainer:
             self._look()
         _, loss, score = self.evaluation[-1]
         status = self.status or ("" if math.isfinite(loss) else "nonfinite: loss on held-out sequences")
-        return Fit(self._is_solved(), self.done, recipe.batch, loss, score, self.baseline, status,
+        solved_at = next((done for done, *found in self.evaluation if self._is_solved(*found)), None)
+        return Fit(solved_at, self.done, recipe.batch, loss, score, self.baseline, status,
                    self.clipper.summary(), self._curves())  # fmt: skip
 
     def _look(self):
@@ -256,12 +263,11 @@ class Trainer:
         if not math.isfinite(loss) and self.recipe.nonfinite == "stop" and not self.status:
             self.status = f"nonfinite: loss on held-out sequences after update {self.done}"
 
-    def _is_solved(self):
-        _, loss, score = self.evaluation[-1]
+    def _is_solved(self, loss, score):
         return math.isfinite(loss) and bool(self.task.solved(loss, score))
 
     def _is_over(self):
-        solved = self.recipe.until_solved and self._is_solved()
+        solved = self.recipe.until_solved and self._is_solved(*self.evaluation[-1][1:])
         return solved or self._has_stopped() or self.done >= self.recipe.updates
 
     def _curves(self):

@@ -139,7 +139,7 @@ def test_columns_without_success_are_none():
         "solved", "updates_to_success", "sequences_to_success", "updates_done", "loss", "baseline", "loss_ratio",
         "score", "clip_p50", "clip_p95", "clip_max", "clip_share",
     ]  # fmt: skip
-    assert Fit(False, 1, 1, 1.0, 1.0, 1.0, "nonfinite: x").columns()["status"] == "nonfinite: x"
+    assert Fit(None, 1, 1, 1.0, 1.0, 1.0, "nonfinite: x").columns()["status"] == "nonfinite: x"
 
 
 @pytest.mark.parametrize(("updates", "points"), [(1, 1), (249, 249), (499, 499), (500, 250), (749, 375), (1000, 250)])
