@@ -121,15 +121,13 @@ def test_until_solved_stops_at_the_first_evaluation_that_counts():
     easy = replace(tasks.load("adding"), solved=lambda loss, score: loss < 1e9)
     found = trainer(easy).run()
     assert (found.updates, found.solved, found.columns()["updates_to_success"]) == (0, True, 0)
-    looks = []
-    later = replace(easy, solved=lambda loss, score: len(looks) >= 2)
-    run = trainer(later)
-    plain = run.evaluate
-    run.evaluate = lambda: looks.append(1) or plain()
-    found = run.run()
-    assert found.updates == 3 and found.solved and found.columns()["sequences_to_success"] == 9
-    whole = trainer(easy, until_solved=False).run()
-    assert whole.updates == 7 and whole.solved
+    for until_solved, done in ((True, 3), (False, 7)):
+        run = trainer(replace(easy, solved=lambda loss, score: loss < 1), until_solved=until_solved)
+        found_losses = iter([5.0, 0.5, 0.4, 2.0])
+        run.evaluate = lambda found_losses=found_losses: (next(found_losses), 0.0)
+        found = run.run()
+        assert (found.updates, found.solved, found.solved_at) == (done, True, 3)  # the first one, whatever came later
+        assert found.columns()["updates_to_success"] == 3 and found.columns()["sequences_to_success"] == 9
 
 
 def test_columns_without_success_are_none():
@@ -230,7 +228,7 @@ def test_loss_and_score_are_those_of_the_elements_that_count():
 
 
 @pytest.mark.plain_python
-@pytest.mark.parametrize("task", ["adding", "embedded_reber:continual", "temporal_order:varied"])
+@pytest.mark.parametrize("task", ["adding", "copy", "embedded_reber:continual", "temporal_order:varied"])
 @pytest.mark.parametrize("piece", [1, 7, 25])
 def test_evaluation_in_pieces_has_the_same_bits(task, piece):
     whole = trainer(task, 25, batch=2, evaluation=4).evaluate()
