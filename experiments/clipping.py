@@ -51,5 +51,6 @@ def clipping(clip, init, gain, threshold, omega, task, seq_len, hidden, batch, o
     diverged = fit.status.startswith("nonfinite") or not fit.loss <= 2 * fit.baseline
     distance, loss = loss_along_gradient(model, chosen, trainer.held_out[0], np.arange(-20, 21) / 100)
     cliff = {"distance": distance, "loss": loss}
-    metrics = {"diverged": float(diverged), "cliff": float(loss.max() / loss[len(loss) // 2])}
+    foot = loss[len(loss) // 2]
+    metrics = {"diverged": float(diverged), "cliff": float(loss.max() / foot) if foot > 0 else None}
     return fit.columns() | metrics, fit.curves | {"cliff": cliff}

@@ -50,6 +50,6 @@ def gating(cell, task, seq_len, hidden, init, batch, lr, updates, dtype, seed):
     metrics = memory_times(layer, layer.last, "_before")
     fit = trainer.run()
     metrics |= memory_times(layer, layer.last, "_after")
-    c = layer.last.states["c"][-1]
+    c = layer.last.states.get("c", layer.last.states["h"])[-1]
     metrics |= {"cell_norm": float(norm(c) / np.sqrt(c.size)), "parameters": model.vector.size}
     return fit.columns() | metrics, fit.curves

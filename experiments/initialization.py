@@ -29,7 +29,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
          Column("log10_grad_end", "log10 |dL/dh| at lag T", interval=False),
          Column("spectral_radius", "radius", interval=False), Column("sigma_max", interval=False),
          Column("loss", "loss after", oracle="baseline"), Column("solved", interval=False)],
-        correlations=[Correlation("rate_distance", "loss", "|ln rate| at the start and loss after training")],
+        correlations=[Correlation("rate_distance", "loss", "|ln rate| at the start and loss after it", by="cell")],
         subject="initialisation and what is learned from it",
     ),
     picture=Picture(curve="evaluation", series="loss", x="update", y="loss on held-out sequences", log=True,

@@ -16,7 +16,7 @@ from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 
-from sandbox import checkpoint, losses, optim
+from sandbox import archive, losses, optim
 from sandbox.clipping import Clipper
 from sandbox.errors import UsageError
 from sandbox.kernels.reductions import dot, mean, total
@@ -294,7 +294,7 @@ class Trainer:
         arrays |= {f"clipper {name}": np.array(value) for name, value in self.clipper.state().items()}
         for number, states in enumerate(self.states or []):
             arrays |= {f"state {number} {name}": value for name, value in states.items()}
-        checkpoint.write(path, facts, arrays)
+        archive.write(path, facts, arrays)
 
     def load(self, path):
         """Go on from what `save` wrote of a run of the same model, task, recipe, length and seed.
@@ -304,8 +304,8 @@ class Trainer:
         UsageError
             The file is missing, is no such file, or is of another run.
         """
-        facts, arrays = checkpoint.read(path)
-        checkpoint.match(path, facts.get("run"), self._identity())
+        facts, arrays = archive.read(path)
+        archive.match(path, facts.get("run"), self._identity())
         try:
             self._restore(facts, arrays)
         except (KeyError, TypeError, ValueError, IndexError) as error:

@@ -36,7 +36,7 @@ def breaks(rule, source, name="sandbox/kernels/bad.py"):
 # A unit (a file or a folder of sandbox/) imports from rows above its own, or from itself.
 ORDER = [
     {"errors", "version"},
-    {"jit", "axes", "provenance", "files", "checkpoint"},
+    {"jit", "axes", "provenance", "files", "archive"},
     {"kernels", "report"},  # what a table shows is part of an experiment's declaration
     {"streams"},
     {"cells"},

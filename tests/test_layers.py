@@ -439,7 +439,7 @@ def test_a_saved_layer_is_the_same_layer(tmp_path, cell, options, dtype):
     assert not Layer.load(str(path)).vector.any()
     assert [each.name for each in tmp_path.iterdir()] == ["layer.npz"]
     with np.load(path) as file:  # nothing pickled
-        assert set(file.files) == {"layer", *layer.parameters}
+        assert set(file.files) == {"facts", *layer.parameters}
 
 
 @pytest.fixture
@@ -449,7 +449,7 @@ def saved(tmp_path):
     return path
 
 
-RULE = "layer file must be one written by Layer.save, got "
+RULE = "layer file must be a file written by Layer.save, got "
 
 
 @pytest.mark.plain_python
@@ -479,15 +479,15 @@ def test_load_of_other_files(tmp_path, saved):
     assert error(Layer.load, tmp_path / "other.npy").startswith(RULE)
     with np.load(saved) as file:
         arrays = dict(file)
-    facts = str(arrays["layer"])
+    facts = str(arrays["facts"])
     for replaced, message in (
-        ({"layer": np.array("{}")}, RULE),
-        ({"layer": np.array("[1]")}, RULE),
-        ({"layer": np.array([1.0])}, RULE),
-        ({"layer": np.array(facts.replace("lstm", "lsmt"))}, "did you mean 'lstm'?"),
-        ({"layer": np.array(facts.replace("lstm", "rnn"))}, "unknown option of cell rnn"),
-        ({"layer": np.array(facts.replace("float64", "float32"))}, "must be float32"),
-        ({"layer": np.array(facts.replace('"hidden_size": 5', '"hidden_size": 1000000000'))}, "hidden_size"),
+        ({"facts": np.array("{}")}, RULE),
+        ({"facts": np.array("[1]")}, RULE),
+        ({"facts": np.array([1.0])}, RULE),
+        ({"facts": np.array(facts.replace("lstm", "lsmt"))}, "did you mean 'lstm'?"),
+        ({"facts": np.array(facts.replace("lstm", "rnn"))}, "unknown option of cell rnn"),
+        ({"facts": np.array(facts.replace("float64", "float32"))}, "must be float32"),
+        ({"facts": np.array(facts.replace('"hidden_size": 5', '"hidden_size": 1000000000'))}, "hidden_size"),
         ({"b": np.zeros(3)}, f"b in {other} must be float64 of shape (20,), got float64 of shape (3,)"),
         ({"extra": np.zeros(3)}, "layer file must hold W_ih, W_hh, b, got"),
         ({"b": np.array([None] * 20)}, RULE),
@@ -574,7 +574,7 @@ def test_a_rectifier_turns_minus_infinity_into_zero_and_keeps_nan():
 
 
 def test_a_file_needs_a_name(tmp_path):
-    with pytest.raises(UsageError, match="layer file must have a name"):
+    with pytest.raises(UsageError, match="it has no name"):
         Layer("rnn", 1, 1, rng=stream("init", 0)).save("")
 
 

@@ -83,6 +83,17 @@ def test_correlation_of_all_rows_that_have_both():
     assert correlation(*kept) == ["x and y: rank correlation -1.00 over 3 rows"]
 
 
+def test_correlation_for_each_value_of_an_axis():
+    values = {"rnn": [(1, 1.0), (2, 2.0), (3, 3.0)], "lstm": [(1, 3.0), (2, 2.0), (3, 1.0)], "gru": [(1, 1.0)]}
+    rows = [{"cell": cell, "seed": seed, "x": x, "y": y} for cell, pairs in values.items()
+            for seed, (x, y) in enumerate(pairs)]  # fmt: skip
+    table = Table(["x"], correlations=[Correlation("x", "y", "these", by="cell")])
+    found = run(rows, "xy", cell=["rnn", "lstm", "gru"])
+    assert correlation_lines(found, table) == ["these: rank correlation rnn 1.00 (3 rows), lstm -1.00 (3 rows)"]
+    one = run([row for row in rows if row["cell"] == "rnn"], "xy", cell=["rnn"])
+    assert correlation_lines(one, table) == ["these: rank correlation 1.00 over 3 rows"]
+
+
 def test_no_correlation_of_too_few_rows_or_of_a_constant():
     assert correlation((1, 1.0), (2, 2.0)) == []
     assert correlation((1, 1.0), (2, 2.0), (3, math.nan)) == []

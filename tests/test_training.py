@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import sandbox.training
-from sandbox import checkpoint, losses, memory, optim, tasks
+from sandbox import archive, losses, memory, optim, tasks
 from sandbox.errors import UsageError
 from sandbox.kernels.reductions import norm
 from sandbox.model import Model
@@ -497,12 +497,12 @@ def test_files_that_are_missing_damaged_or_something_else(tmp_path):
     np.savez(tmp_path / "pickled.npz", facts=np.array({"a": 1}, dtype=object))
     refused(lambda: run.load(tmp_path / "pickled.npz"), "checkpoint must be a file written by Trainer.save, got")
     path.write_bytes(whole)
-    facts, arrays = checkpoint.read(path)
+    facts, arrays = archive.read(path)
     for missing in ("vector", "optimiser first", "clipper norms"):
-        checkpoint.write(path, facts, {name: value for name, value in arrays.items() if name != missing})
+        archive.write(path, facts, {name: value for name, value in arrays.items() if name != missing})
         refused(lambda: run.load(path), "checkpoint must be a file written by Trainer.save, got")
     for fact in ("progress", "rng", "noise"):
-        checkpoint.write(path, {name: value for name, value in facts.items() if name != fact}, arrays)
+        archive.write(path, {name: value for name, value in facts.items() if name != fact}, arrays)
         refused(lambda: run.load(path), "checkpoint must be a file written by Trainer.save, got")
 
 
@@ -670,7 +670,7 @@ def test_files_are_replaced_wholly(tmp_path, monkeypatch):
     def full(*arguments, **arrays):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(checkpoint.np, "savez", full)
+    monkeypatch.setattr(archive.np, "savez", full)
     refused(lambda: run.save(path), "No space left on device")
     assert path.read_bytes() == before and [file.name for file in tmp_path.iterdir()] == ["run"]
     shutil.rmtree(tmp_path)

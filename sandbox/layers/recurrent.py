@@ -9,17 +9,13 @@ A `Layer` owns its parameters and the workspace of its last forward pass. What f
 Arrays are time-major: x (T, B, D), states (T + 1, B, H).
 """
 
-import json
 import math
-import os
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from sandbox import memory
+from sandbox import archive, memory
 from sandbox.errors import UsageError, unknown
 from sandbox.jit import first_class
 from sandbox.kernels import gemm, scan
@@ -421,21 +417,10 @@ class Layer(CellWeights):
     # Files -------------------------------------------------------------------------------------------------------
 
     def save(self, path):
-        """Write the parameters and what is needed to make the layer again to an .npz file, wholly or not at all."""
-        path = Path(path)
-        if not path.name:
-            raise UsageError(f"layer file must have a name, got {path}")
+        """Write parameters and what is needed to make the layer again, but for noise, to an .npz file."""
         facts = {"cell": self.cell.name, "input_size": self.input_size, "hidden_size": self.hidden_size,
                  "dtype": self.dtype.name, "options": self.options}  # fmt: skip
-        scratch = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            with open(scratch, "wb") as file:
-                np.savez(file, layer=np.array(json.dumps(facts)), **self.parameters)
-            os.replace(scratch, path)
-        except OSError as error:
-            raise UsageError(f"layer file must be one that can be written, got {path} ({error.strerror})") from error
-        finally:
-            scratch.unlink(missing_ok=True)
+        archive.write(path, facts, self.parameters, "layer file")
 
     @classmethod
     def load(cls, path):
@@ -446,16 +431,12 @@ class Layer(CellWeights):
         UsageError
             The file is missing, is not such a file, or holds other shapes than it says.
         """
+        facts, arrays = archive.read(path, "layer file", "Layer.save")
         try:
-            with open(path, "rb") as stream, np.load(stream, allow_pickle=False) as file:
-                arrays = {name: file[name] for name in file.files}
-            facts = json.loads(str(arrays.pop("layer")[()]))
             layer = cls(facts["cell"], facts["input_size"], facts["hidden_size"], rng=None, dtype=facts["dtype"],
                         init="zeros", input_init="zeros", **facts["options"])  # fmt: skip
-        except FileNotFoundError:
-            raise UsageError(f"layer file must exist, got {path}") from None
-        except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise UsageError(f"layer file must be one written by Layer.save, got {path} ({error})") from None
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise UsageError(f"layer file must be a file written by Layer.save, got {path} ({error})") from None
         if arrays.keys() != layer.parameters.keys():
             raise UsageError(f"layer file must hold {', '.join(layer.parameters)}, got {', '.join(arrays)} in {path}")
         for name, value in arrays.items():

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.axes import show_scalar
 from sandbox.report.numbers import compact
-from sandbox.report.spec import Check, Reach, Table
+from sandbox.report.spec import Check, Correlation, Reach, Table
 
 if TYPE_CHECKING:
     from sandbox.results import Run
@@ -68,12 +68,22 @@ def correlation_lines(run: Run, table: Table) -> list[str]:
     """Return Spearman's rank correlation of every pair of metrics that a table names."""
     lines = []
     for pair in table.correlations:
-        rows = [(row.get(pair.x), row.get(pair.y)) for row in run.rows]
-        rows = [row for row in rows if all(isinstance(v, (int, float)) and math.isfinite(v) for v in row)]
-        rho = rank_correlation(*zip(*rows, strict=True)) if len(rows) > 2 else None
-        if rho is not None:
-            lines.append(f"{pair.text or f'{pair.x} and {pair.y}'}: rank correlation {rho:.2f} over {len(rows)} rows")
+        groups = run.axes.get(pair.by, [None])
+        found = [_correlated(run, pair, value) for value in (groups if len(groups) > 1 else [None])]
+        if any(found):
+            text = pair.text or f"{pair.x} and {pair.y}"
+            lines.append(f"{text}: rank correlation {', '.join(filter(None, found))}")
     return lines
+
+
+def _correlated(run: Run, pair: Correlation, value: object) -> str | None:
+    """Return the correlation over the rows with one value of an axis, or over all if that is None, as text."""
+    rows = [(row.get(pair.x), row.get(pair.y)) for row in run.rows if value is None or row[pair.by] == value]
+    rows = [row for row in rows if all(isinstance(v, (int, float)) and math.isfinite(v) for v in row)]
+    rho = rank_correlation(*zip(*rows, strict=True)) if len(rows) > 2 else None
+    if rho is None:
+        return None
+    return f"{rho:.2f} over {len(rows)} rows" if value is None else f"{show_scalar(value)} {rho:.2f} ({len(rows)} rows)"
 
 
 def rank_correlation(xs: Sequence[float], ys: Sequence[float]) -> float | None:

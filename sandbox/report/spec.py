@@ -65,11 +65,12 @@ class Reach:
 
 @dataclass(frozen=True)
 class Correlation:
-    """Spearman's rank correlation of two metrics over all rows: a line below the table."""
+    """Spearman's rank correlation of two metrics over all rows, or those of each value of an axis: a line below."""
 
     x: str
     y: str
     text: str = ""
+    by: str | None = None
 
 
 @dataclass(frozen=True)

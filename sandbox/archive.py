@@ -1,4 +1,4 @@
-"""Files that a run is resumed from: facts and arrays in one .npz, written wholly or not at all."""
+"""Facts and arrays in one .npz file, written wholly or not at all: saved layers, and what a run is resumed from."""
 
 import json
 import os
@@ -13,8 +13,10 @@ from sandbox.errors import UsageError, shorten
 __all__ = ["match", "read", "write"]
 
 
-def write(path, facts, arrays) -> None:
+def write(path, facts, arrays, what="checkpoint") -> None:
     """Write facts (a dict that JSON can hold) and arrays by name; what was there before is replaced at once.
+
+    `what` and `writer` say in messages what the file is and what has written it.
 
     Raises
     ------
@@ -23,20 +25,20 @@ def write(path, facts, arrays) -> None:
     """
     path = Path(path)
     if not path.name:
-        raise UsageError(f"checkpoint must be a file that can be written, got {path} (it has no name)")
+        raise UsageError(f"{what} must be a file that can be written, got {path} (it has no name)")
     scratch = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         with open(scratch, "wb") as file:
             np.savez(file, facts=np.array(_as_json(facts)), **arrays)
         os.replace(scratch, path)
     except OSError as error:
-        raise UsageError(f"checkpoint must be a file that can be written, got {path} ({error.strerror})") from error
+        raise UsageError(f"{what} must be a file that can be written, got {path} ({error.strerror})") from error
     finally:
         with suppress(OSError):
             scratch.unlink()
 
 
-def read(path) -> tuple[dict, dict]:
+def read(path, what="checkpoint", writer="Trainer.save") -> tuple[dict, dict]:
     """Facts and arrays of a file that `write` has written.
 
     Raises
@@ -51,10 +53,19 @@ def read(path) -> tuple[dict, dict]:
         if not isinstance(facts, dict):
             raise ValueError("its facts are no dictionary")
     except FileNotFoundError:
-        raise UsageError(f"checkpoint must exist, got {path}") from None
-    except (OSError, EOFError, zipfile.BadZipFile, ValueError, KeyError, AttributeError, NotImplementedError) as error:
+        raise UsageError(f"{what} must exist, got {path}") from None
+    except (
+        OSError,
+        EOFError,
+        zipfile.BadZipFile,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+        NotImplementedError,
+    ) as error:
         why = shorten(getattr(error, "strerror", None) or error, 80)
-        raise UsageError(f"checkpoint must be a file written by Trainer.save, got {path} ({why})") from None
+        raise UsageError(f"{what} must be a file written by {writer}, got {path} ({why})") from None
     return facts, arrays
 
 
