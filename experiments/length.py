@@ -1,6 +1,7 @@
 """How long a lag a cell can learn: success, updates and loss against the length of the sequence."""
 
-from sandbox import tasks
+from sandbox import cells, tasks
+from sandbox.axes import Axis
 from sandbox.experiment import experiment
 from sandbox.report import Column, Picture, Reach, Table
 from sandbox.training import Recipe, Trainer, check, model_for
@@ -12,6 +13,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     seq_len=[50, 100, 200],
     hidden=[16],
     init=["orthogonal"], gain=[1.0],
+    chrono=Axis([False], help="gates start with memory times spread up to seq_len (Tallec & Ollivier 2018)"),
     batch=[32], optimiser=["adam"], lr=[0.005], clip=["global"], threshold=[1.0],
     updates=[3000],
     dtype=["float32"],
@@ -21,10 +23,9 @@ from sandbox.training import Recipe, Trainer, check, model_for
                       updates=[100_000], seeds=5),
         "centred": dict(cell=["rnn", "lstm"], task=["adding:centred"], seq_len=[100], updates=[8000], init=["glorot"],
                         seeds=5),
-        "order": dict(cell=["rnn", "lstm"], task=["temporal_order"], seq_len=[50, 75], init=["glorot"], lr=[0.02],
-                      seeds=5),
-        "lag": dict(cell=["rnn", "lstm1997"], task=["noise_free_lag:recall"], seq_len=[50, 100, 200], init=["glorot"],
-                    lr=[0.01], seeds=5),
+        "order": dict(cell=["rnn", "lstm"], task=["temporal_order"], seq_len=[50, 75, 100], init=["glorot"],
+                      chrono=[True], lr=[0.02], seeds=5),
+        "lag": dict(task=["noise_free_lag:recall"], seq_len=[50, 100, 200], init=["pytorch"], chrono=[True], seeds=5),
         "irnn": dict(cell=["rnn:relu"], init=["identity"], seq_len=[200], hidden=[64], lr=[0.001], updates=[10_000],
                      seeds=5),
         "copy": dict(cell=["rnn", "rnn:identity", "lstm"], task=["copy"], seq_len=[100], hidden=[64], batch=[20],
@@ -43,14 +44,16 @@ from sandbox.training import Recipe, Trainer, check, model_for
     ),
     picture=Picture(metric="solved", against="seq_len", x="sequence length (steps)", y="share of seeds that solved it"),
 )  # fmt: skip
-def length(cell, task, seq_len, hidden, init, gain, batch, optimiser, lr, clip, threshold, updates, dtype, seed):
+def length(cell, task, seq_len, hidden, init, gain, chrono, batch, optimiser, lr, clip, threshold, updates, dtype,
+           seed):  # fmt: skip
     """How long a lag a cell can learn.
 
     Every point trains one layer of a cell on a task until an evaluation on held-out sequences counts as solved by the
     task's rule (`sandbox tasks`), or to the last update. All cells see the same data. Columns: docs/columns.md.
     """
     chosen = tasks.load(task)
-    model = model_for(chosen, seed, cell=cell, hidden=hidden, init=init, gain=gain, dtype=dtype)
+    times = {"chrono": seq_len} if chrono and cells.parse(cell)[0].memory else {}  # a cell without such gates: as ever
+    model = model_for(chosen, seed, cell=cell, hidden=hidden, init=init, gain=gain, dtype=dtype, **times)
     recipe = Recipe(updates=updates, batch=batch, optimiser=optimiser, lr=lr, clip=clip, threshold=threshold)
     fit = Trainer(model, chosen, recipe, seq_len=seq_len, seed=seed).run()
     return fit.columns() | {"score_name": chosen.score_name, "parameters": model.vector.size}, fit.curves
