@@ -17,7 +17,8 @@ from sandbox.training import Recipe, Trainer, check, model_for
     batch=[32], lr=[0.005], updates=[4000],
     dtype=["float32"],
     seeds=5, quick=dict(bias=["0", "chrono"], hidden=[3], seq_len=[12], batch=[4], updates=[4], seeds=1),
-    presets={"paper": dict(seq_len=[200, 400, 750], hidden=[128], batch=[50], lr=[0.001], updates=[20_000], seeds=5)},
+    presets={"paper": dict(seq_len=[200, 400, 750], hidden=[128], batch=[50], lr=[0.001], updates=[20_000], seeds=5),
+             "long": dict(bias=["0", "1", "chrono"], seq_len=[300], updates=[8000])},
     check=check,
     table=Table(
         [Column("solved", interval=False), Column("updates_to_success", "updates to success"),

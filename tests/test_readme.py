@@ -61,8 +61,32 @@ def test_the_python_example_of_the_readme_runs():
     assert scope["rate"] == pytest.approx(0.9, abs=1e-10)
 
 
+def test_the_training_example_of_the_readme_runs(capsys):
+    scope = {}
+    exec(block("from sandbox import tasks"), scope)
+    printed = capsys.readouterr().out.splitlines()
+    said = re.search(r"# (True .*)", block("from sandbox import tasks"))[1].split()
+    assert printed[-1].split()[:2] == said[:2]
+    assert [f"{float(word):.4f}" for word in printed[-1].split()[2:]] == said[2:]
+
+
+def test_the_examples_of_the_training_page_run(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = (ROOT / "docs" / "training.md").read_text()
+    examples = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
+    assert len(examples) == 2
+    for example in examples:
+        lines = example.rstrip().split("\n")
+        scope = {}
+        exec("\n".join(lines[:-1]), scope)
+        found = eval(lines[-1].partition("  #")[0], scope)
+    assert found is True  # resumed with the same bits
+
+
 def test_every_command_of_the_readme_is_understood():
-    commands = re.findall(r"^sandbox (.*?)(?: +#.*)?$", README, re.MULTILINE)
+    training = (ROOT / "docs" / "training.md").read_text()
+    commands = re.findall(r"^(?:\$ )?sandbox (.*?)(?: +#.*)?$", README + training, re.MULTILINE)
+    commands += re.findall(r"`sandbox (run .*?)`", training)
     assert len(commands) >= 5
     for command in commands:
         words = command.split()
