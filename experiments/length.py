@@ -55,5 +55,6 @@ def length(cell, task, seq_len, hidden, init, gain, chrono, batch, optimiser, lr
     times = {"chrono": seq_len} if chrono and cells.parse(cell)[0].memory else {}  # a cell without such gates: as ever
     model = model_for(chosen, seed, cell=cell, hidden=hidden, init=init, gain=gain, dtype=dtype, **times)
     recipe = Recipe(updates=updates, batch=batch, optimiser=optimiser, lr=lr, clip=clip, threshold=threshold)
-    fit = Trainer(model, chosen, recipe, seq_len=seq_len, seed=seed).run()
-    return fit.columns() | {"score_name": chosen.score_name, "parameters": model.vector.size}, fit.curves
+    trainer = Trainer(model, chosen, recipe, seq_len=seq_len, seed=seed)
+    fit, facts = trainer.run(), {"score_name": chosen.score_name, "parameters": model.vector.size}
+    return fit.columns() | facts, fit.curves | trainer.forecast()

@@ -227,6 +227,18 @@ class Trainer:
             states = model.last.states() if carries else None
         return (np.concatenate(outputs) if model.head == "every" and len(outputs) > 1 else outputs[-1]), states
 
+    def forecast(self):
+        """The first sequence that was held out beside what the model says of it, first output, by step: a curve.
+
+        Empty where the task is not to follow a series.
+        """
+        if self.task.loss != "mse" or self.task.head != "every":
+            return {}
+        batch = self.held_out[0]
+        output, _ = self._predict(batch, None)
+        return {"forecast": {"step": np.arange(len(output)), "actual": batch.target[:, 0, 0],
+                             "predicted": output[:, 0, 0].astype(np.float64)}}  # fmt: skip
+
     # The whole run -----------------------------------------------------------------------------------------------
 
     def run(self, *, checkpoint=None, every=None) -> Fit:

@@ -19,7 +19,7 @@ import sandbox.report.spec
 from sandbox.cli import cli
 from sandbox.errors import UsageError
 from sandbox.experiment import experiment
-from sandbox.report import Picture, Table
+from sandbox.report import Picture, Table, panels
 from sandbox.report.panels import MOST_LINES, MOST_PANELS, STRETCHES, WINDOW, NothingToDraw, picture_of, plan
 from sandbox.report.picture import COLOURS, MARKERS, decade_ticks, default_path, figure, render, save, save_quietly
 from sandbox.results import RunWriter, load
@@ -653,3 +653,21 @@ def test_default_path_stays_in_the_run_s_folder(profiles):
 
 def test_save_quietly_returns_the_path(profiles, capsys):
     assert save_quietly(profiles, sys.stderr) == profiles.path / "sample.png" and capsys.readouterr().err == ""
+
+
+def test_a_curve_that_is_no_default_can_be_drawn(tmp_path, monkeypatch):
+    """Training curves with clip events and predictions beside what came, of a run that declares another picture."""
+    monkeypatch.chdir(tmp_path)
+    flags = ["--quick", "--task", "sine", "--cell", "gru", "--seq-len", "20", "--no-plot"]
+    assert CliRunner().invoke(cli, ["run", "length", *flags]).exit_code == 0
+    for curve in ("training", "forecast", "evaluation"):
+        done = CliRunner().invoke(cli, ["plot", "length", "--curve", curve])
+        assert done.exit_code == 0, done.output
+        assert Path(done.output.split()[1]).name == f"{curve}.png"
+    found = load(next(tmp_path.glob("results/length/*")))
+    training = panels.picture_of_curve(found, "training")
+    assert training.series == (("loss",), ("gradient_norm",)) and training.events == "clipped" and training.baseline
+    forecast = panels.picture_of_curve(found, "forecast")
+    assert forecast.seed == "first" and forecast.series == (("actual", "predicted"),)
+    with pytest.raises(UsageError, match="unknown curve 'trainin'; did you mean 'training'"):
+        panels.picture_of_curve(found, "trainin")

@@ -85,8 +85,8 @@ def test_the_examples_of_the_training_page_run(tmp_path, monkeypatch):
 
 def test_every_command_of_the_readme_is_understood():
     training = (ROOT / "docs" / "training.md").read_text()
-    commands = re.findall(r"^(?:\$ )?sandbox (.*?)(?: +#.*)?$", README + training, re.MULTILINE)
-    commands += re.findall(r"`sandbox (run .*?)`", training)
+    commands = re.findall(r"^sandbox (.*?)(?: +#.*)?$", README, re.MULTILINE)
+    commands += re.findall(r"^\$ sandbox (.*)$", training, re.MULTILINE) + re.findall(r"`sandbox (run .*?)`", training)
     assert len(commands) >= 5
     for command in commands:
         words = command.split()

@@ -116,14 +116,20 @@ def show_command(run, out, format):
 @click.command("plot", short_help="Draw a finished run.")
 @click.argument("run")
 @click.option("--out", metavar="FILE", help="a .png or .svg  [default: the .png in the run's folder]")
+@click.option("--curve", metavar="NAME", help="another curve than the declared picture's, such as training")
 @click.option("--results", metavar="DIR", default="results", show_default=True, help="folder of all results")
-def plot_command(run, out, results):
+def plot_command(run, out, curve, results):
     """Draw a finished run: a path, an experiment (its newest run), or part of a run's name."""
+    from sandbox.report.panels import picture_of_curve
     from sandbox.report.picture import save
     from sandbox.results import find, load
 
+    run = load(find(run, results))
+    picture = picture_of_curve(run, curve) if curve else None
+    if curve and out is None:
+        out = run.path / f"{curve}.png"
     try:
-        click.echo(f"picture {save(load(find(run, results)), out)}")
+        click.echo(f"picture {save(run, out, picture)}")
     except ImportError as error:
         raise UsageError("plot needs Matplotlib, which is missing (pip install rnn-sandbox[plot])") from error
 

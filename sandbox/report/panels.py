@@ -131,6 +131,31 @@ def picture_of(run: Run) -> Picture | None:
     return Picture(metric=metrics[0], against=axis) if metrics and axis is not None else None
 
 
+def picture_of_curve(run: Run, name: str) -> Picture:
+    """Return what suits one curve of a run: declared, or read off the names of its series.
+
+    A curve with `actual` shows everything else beside it, of the first seed; one with `clipped` shows its loss above
+    the gradient's norm, with a tick where clipping acted.
+
+    Raises
+    ------
+    UsageError
+        When the run has no such curve.
+    """
+    if name not in run.info["curves"]:
+        raise unknown("curve", name, list(run.info["curves"]) or ["none"])
+    declared, curve = picture_of(run), run.info["curves"][name]
+    if declared is not None and declared.curve == name:
+        return declared
+    if "actual" in curve["series"]:
+        return Picture(curve=name, series=curve["series"], seed="first", x=curve["x"])
+    if {"loss", "gradient_norm", "clipped"} <= set(curve["series"]):
+        baseline = "baseline" if "baseline" in run.metrics else None
+        return Picture(curve=name, series=[["loss"], ["gradient_norm"]], x=curve["x"], y=["loss", "gradient norm"],
+                       log=True, baseline=baseline, events="clipped")  # fmt: skip
+    return Picture(curve=name, series=curve["series"][0], x=curve["x"])
+
+
 def plan(run: Run, picture: Picture) -> Plan:
     """Return what `picture` shows of a run.
 
