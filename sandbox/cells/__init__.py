@@ -79,12 +79,16 @@ class Product:
         Tape columns it is added to.
     stage : {0, 1}
         Before which of the two step functions.
+    times_h : bool
+        Whether the source is h_{t-1} times something, element by element: recurrent dropout hides the same elements of
+        it as of h.
     """
 
     weight: str
     source: str
     columns: tuple[str, ...]
     stage: int = 0
+    times_h: bool = False
 
 
 @dataclass(frozen=True)
@@ -195,6 +199,10 @@ class Cell:
         for product in products:
             if product.source not in self.states + self.auxiliary or not set(product.columns) <= set(self.tape):
                 raise ValueError(f"product {product.weight} must go from a state to columns of the tape, got {product}")
+
+    def sees_h(self, product):
+        """Whether a product's source is h, or h times something: what recurrent dropout hides elements of."""
+        return product.source == self.states[0] or product.times_h
 
     def without(self, *columns):
         """The cell without what is learned for these tape columns, which themselves stay."""
