@@ -292,7 +292,7 @@ def parse(text: str) -> tuple[Cell, dict]:
     Raises
     ------
     ValueError
-        No such cell, option or value.
+        No such cell, option or value; a value alone that several options have; an option given twice.
 
     Examples
     --------
@@ -304,12 +304,28 @@ def parse(text: str) -> tuple[Cell, dict]:
     for part in parts:
         option, equals, value = part.partition("=")
         if not equals:
-            owners = {choice: owner for owner, o in cell.options.items() for choice in o.choices}
-            if part not in owners:
-                raise unknown(f"variant of cell {name}", part, [*owners, *(f"{o}=..." for o in cell.options)])
-            option, value = owners[part], part
+            option, value = _owner(cell, part), part
+        if option in options:
+            raise UsageError(f"{option} of cell {name} must be given once, got {options[option]} and {value}")
         options |= cell.resolve({option: value}, only_given=True)
     return cell, options
+
+
+def _owners(cell, choice):
+    """The options that have this choice."""
+    return [name for name, option in cell.options.items() if choice in option.choices]
+
+
+def _owner(cell, choice):
+    """The one option that has this choice."""
+    owners = _owners(cell, choice)
+    if not owners:
+        choices = dict.fromkeys(choice for option in cell.options.values() for choice in option.choices)
+        raise unknown(f"variant of cell {cell.name}", choice, [*choices, *(f"{name}=..." for name in cell.options)])
+    if len(owners) > 1:
+        full = " or ".join(f"{name}={choice}" for name in owners)
+        raise UsageError(f"variant of cell {cell.name} must be {full}, got {choice} (several options have it)")
+    return owners[0]
 
 
 def canonical(text: str) -> str:
@@ -325,5 +341,7 @@ def canonical(text: str) -> str:
     for name, option in cell.options.items():
         value = given.get(name, option.default)
         if value != option.default:
-            parts.append(value if option.choices else f"{name}={repr(value).removesuffix('.0')}")
+            alone = option.choices and _owners(cell, value) == [name]
+            text = value if option.choices else repr(value).removesuffix(".0")
+            parts.append(text if alone else f"{name}={text}")
     return ":".join(parts)
