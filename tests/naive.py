@@ -13,13 +13,18 @@ STEP = 1e-30
 
 
 class Masked(np.ndarray):
-    """A state of which products see `mask` times it, and everything else all of it; joined with others, a part is."""
+    """A state of which products see `mask` times it, and everything else all of it.
+
+    Joined with others, a part of the whole is such a state; times something, element by element, it still is one.
+    """
 
     def __array_ufunc__(self, ufunc, method, *inputs, **named):
         plain = [np.asarray(value) for value in inputs]
         if ufunc is np.matmul:
             plain[0] = plain[0] * inputs[0].mask
-        return getattr(ufunc, method)(*plain, **named)
+        found = getattr(ufunc, method)(*plain, **named)
+        masks = [value.mask for value in inputs if isinstance(value, Masked)]
+        return masked(found, masks[0]) if ufunc is np.multiply else found
 
     def __array_function__(self, function, types, arguments, named):
         if function is not np.concatenate:

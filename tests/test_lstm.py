@@ -1,10 +1,14 @@
 """The LSTM's variants, the memory blocks of 1997, and the networks with fewer gates: what they must have in common."""
 
+from dataclasses import replace
+
+import naive
 import numpy as np
 import pytest
 import test_cells as common
 
 from sandbox import cells
+from sandbox.cells import Option
 from sandbox.cells.lstm import VARIANTS
 from sandbox.diagnostics.exact import exact_rates
 from sandbox.diagnostics.gates import gate_means
@@ -213,6 +217,25 @@ def test_names_of_variants():
     assert cells.canonical("lstm:standard:none:forget_bias=1") == "lstm"
     with pytest.raises(UsageError, match="^unknown variant of cell lstm 'cfig'; did you mean 'cifg'"):
         cells.parse("lstm:cfig")
+    for text, got in (("lstm:nig:variant=nfg", "nig and nfg"), ("lstm:nig:nig", "nig and nig")):
+        with pytest.raises(UsageError, match=f"^variant of cell lstm must be given once, got {got}$"):
+            cells.parse(text)
+    with pytest.raises(UsageError, match="^forget_bias of cell lstm must be given once, got 1.0 and 2$"):
+        cells.parse("lstm:forget_bias=1:forget_bias=2")
+
+
+def test_a_choice_that_several_options_have_is_given_with_its_option(monkeypatch):
+    shared = {
+        "inner": Option("tanh", choices=("tanh", "relu")),
+        "outer": Option("relu", choices=("relu", "tanh", "id")),
+    }
+    monkeypatch.setattr(cells, "load", lambda name: replace(naive.DIAGONAL, options=shared, name=name))
+    message = r"^variant of cell x must be inner=relu or outer=relu, got relu \(several options have it\)$"
+    with pytest.raises(UsageError, match=message):
+        cells.parse("x:relu")
+    assert cells.parse("x:inner=relu:id")[1] == {"inner": "relu", "outer": "id"}
+    assert cells.canonical("x:id:inner=relu") == "x:inner=relu:id"
+    assert cells.canonical("x:outer=tanh") == "x:outer=tanh"
 
 
 # Memory blocks of 1997 -------------------------------------------------------------------------------------------

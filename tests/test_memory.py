@@ -128,7 +128,33 @@ def test_where_the_system_does_not_say_nothing_is_refused(monkeypatch):
     memory.require(10**30, "everything", "hint")
 
 
+def test_free_memory_is_what_a_container_leaves(monkeypatch, tmp_path):
+    monkeypatch.setattr(memory, "CONTROL_GROUPS", tmp_path)
+    monkeypatch.setattr(memory, "_free_in_system", lambda: 5000)
+
+    def group(folder="", **files):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        for name, text in files.items():
+            (tmp_path / folder / f"memory.{name}").write_text(text)
+
+    assert memory.free() == 5000  # no groups
+    group("memory", limit_in_bytes="9000\n", usage_in_bytes="7000\n", stat="cache 9\ntotal_inactive_file 300\n")
+    assert memory.free() == 2300
+    group("memory", usage_in_bytes="9400\n")
+    assert memory.free() == 0
+    group("memory", limit_in_bytes="9223372036854771712\n")  # version 1 knows no word for none
+    assert memory.free() == 5000
+    group(max="4000\n", current="3000\n", stat="anon 7\ninactive_file 200\n")
+    assert memory.free() == 1200
+    group(max="max\n")
+    assert memory.free() == 5000
+    monkeypatch.setattr(memory, "_free_in_system", lambda: None)
+    group(max="4000\n")
+    assert memory.free() == 1200
+
+
 def test_free_memory_is_what_the_system_says(monkeypatch):
+    monkeypatch.setattr(memory, "_free_in_container", lambda: None)
     pages = {"SC_AVPHYS_PAGES": 1000, "SC_PAGE_SIZE": 4096}
     monkeypatch.setattr(os, "sysconf", pages.__getitem__)
 

@@ -1,5 +1,6 @@
 """No backward line may be wrong unnoticed: tools/mutate_cells.py breaks each in turn, and a common check turns red."""
 
+import ast
 import importlib.util
 import sys
 import types
@@ -49,6 +50,14 @@ def test_every_mutant_of_what_all_cells_share_is_killed_or_explained():
     unused = [entry for entry in tool.EQUIVALENT if not any(tool.explains(entry, mutant) for mutant in explained)]
     assert not unused  # a reason given for a mutant that is not there any more
     assert len(explained) <= 20 + 0.05 * len(results)
+
+
+def test_what_is_to_be_mutated_is_there():
+    for name, target in tool.parts().items():
+        source = ast.parse((tool.ROOT / target.path).read_text())
+        assert set(target.functions) <= {node.name for node in ast.walk(source) if isinstance(node, ast.FunctionDef)}, (
+            name
+        )
 
 
 def test_a_check_that_misses_an_error_kills_as_well():

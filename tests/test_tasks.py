@@ -118,6 +118,22 @@ def test_the_baseline_is_what_its_predictor_reaches_and_is_not_solved(name):
     assert task.baseline.__doc__
 
 
+@pytest.mark.plain_python
+@every_task
+def test_what_is_no_number_has_no_score(name):
+    task = tasks.load(name)
+    batch = task.draw(stream("data", 2), 3, task.seq_len)
+    output = task.oracle(batch)
+    if task.head == "every":
+        output[~batch.looked_at()] = np.nan
+        assert np.isfinite(task.score(output, batch))  # what is not looked at does not matter
+        t, b = np.argwhere(batch.looked_at())[-1]
+        output[t, b, -1] = np.nan
+    else:
+        output[-1, -1] = np.nan
+    assert np.isnan(task.score(output, batch)) and not task.solved(np.nan, task.score(output, batch))
+
+
 @every_task
 def test_one_step_alone_does_not_beat_the_baseline(name):
     task, batch = draw(name, seed=1)

@@ -32,8 +32,8 @@ ROOT = HERE.parent.parent
 FIRST = "test_gradient_by_every_number"  # kills most
 CELL_CHECKS = ("test_cells", "test_noise")
 MODEL_CHECKS = ("test_modules", "test_model")
-MODEL = ("differentiate", "_run_segments", "_edges", "_mask", "_mean", "_spread", "_noise", "_set_noise", "_counts",
-         "_within", "_cut")  # fmt: skip
+MODEL = ("differentiate", "_run_segments", "_edges", "_mask", "_mean", "_spread", "noise_state", "set_noise_state",
+         "_counts", "_within", "_cut")  # fmt: skip
 
 
 @dataclass(frozen=True)

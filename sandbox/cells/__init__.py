@@ -79,12 +79,16 @@ class Product:
         Tape columns it is added to.
     stage : {0, 1}
         Before which of the two step functions.
+    times_h : bool
+        Whether the source is h_{t-1} times something, element by element: recurrent dropout hides the same elements of
+        it as of h.
     """
 
     weight: str
     source: str
     columns: tuple[str, ...]
     stage: int = 0
+    times_h: bool = False
 
 
 @dataclass(frozen=True)
@@ -196,6 +200,10 @@ class Cell:
             if product.source not in self.states + self.auxiliary or not set(product.columns) <= set(self.tape):
                 raise ValueError(f"product {product.weight} must go from a state to columns of the tape, got {product}")
 
+    def sees_h(self, product):
+        """Whether a product's source is h, or h times something: what recurrent dropout hides elements of."""
+        return product.source == self.states[0] or product.times_h
+
     def without(self, *columns):
         """The cell without what is learned for these tape columns, which themselves stay."""
 
@@ -284,7 +292,7 @@ def parse(text: str) -> tuple[Cell, dict]:
     Raises
     ------
     ValueError
-        No such cell, option or value.
+        No such cell, option or value; a value alone that several options have; an option given twice.
 
     Examples
     --------
@@ -296,12 +304,28 @@ def parse(text: str) -> tuple[Cell, dict]:
     for part in parts:
         option, equals, value = part.partition("=")
         if not equals:
-            owners = {choice: owner for owner, o in cell.options.items() for choice in o.choices}
-            if part not in owners:
-                raise unknown(f"variant of cell {name}", part, [*owners, *(f"{o}=..." for o in cell.options)])
-            option, value = owners[part], part
+            option, value = _owner(cell, part), part
+        if option in options:
+            raise UsageError(f"{option} of cell {name} must be given once, got {options[option]} and {value}")
         options |= cell.resolve({option: value}, only_given=True)
     return cell, options
+
+
+def _owners(cell, choice):
+    """The options that have this choice."""
+    return [name for name, option in cell.options.items() if choice in option.choices]
+
+
+def _owner(cell, choice):
+    """The one option that has this choice."""
+    owners = _owners(cell, choice)
+    if not owners:
+        choices = dict.fromkeys(choice for option in cell.options.values() for choice in option.choices)
+        raise unknown(f"variant of cell {cell.name}", choice, [*choices, *(f"{name}=..." for name in cell.options)])
+    if len(owners) > 1:
+        full = " or ".join(f"{name}={choice}" for name in owners)
+        raise UsageError(f"variant of cell {cell.name} must be {full}, got {choice} (several options have it)")
+    return owners[0]
 
 
 def canonical(text: str) -> str:
@@ -317,5 +341,7 @@ def canonical(text: str) -> str:
     for name, option in cell.options.items():
         value = given.get(name, option.default)
         if value != option.default:
-            parts.append(value if option.choices else f"{name}={repr(value).removesuffix('.0')}")
+            alone = option.choices and _owners(cell, value) == [name]
+            text = value if option.choices else repr(value).removesuffix(".0")
+            parts.append(text if alone else f"{name}={text}")
     return ":".join(parts)

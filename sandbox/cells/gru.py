@@ -95,7 +95,7 @@ def specialise(cell, options):
     """The reset before the product instead of after it."""
     if options["reset"] == "after":
         return cell
-    products = (Product("W_hh", "h", ("r", "z")), Product("W_pn", "p", ("n",), stage=1))
+    products = (Product("W_hh", "h", ("r", "z")), Product("W_pn", "p", ("n",), stage=1, times_h=True))
     return replace(cell, tape=("n", "r", "z"), products=products, biases={"b": ("r", "z", "n")}, auxiliary=("p",))
 
 

@@ -75,7 +75,7 @@ CELL = Cell(
     gates=("f", "n"),
     states=("h",),
     tape=("f", "n", "u"),
-    products=(Product("W_hh", "h", ("f",)), Product("W_pn", "p", ("n",), stage=1)),
+    products=(Product("W_hh", "h", ("f",)), Product("W_pn", "p", ("n",), stage=1, times_h=True)),
     auxiliary=("p",),
     memory={"f": -1},
     step_forward=(gate_forward, step_forward),

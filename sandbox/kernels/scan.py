@@ -10,18 +10,17 @@ ones last), O outputs (the leading states), P rows of per-unit weights, M produc
     ds      (S, B, H)        running dL/ds_t
     dweights (P, H)          sums over all steps and rows, in float64
     dstates (S, T + 1, B, H) dL/ds_t for every t, on request
-    plan    (M, 5)           a row for each product: stage, source state, first element and number of elements of z_t
-    that
-                             it is added to, first element of its panels in `panels`
+    plan    (M, 6)           a row for each product: stage, source state, first element and number of elements of z_t
+                             that it is added to, first element of its panels in `panels`, whether `mask` applies
 
 A step has one or two stages. Products of stage 0 read their source after t - 1 steps and come before the cell's first
 step function; those of stage 1 read it after t steps, as the first function has left it, and come before the second.
 Every product is accumulated straight into columns of z_t. A cell whose recurrent product is gated gives it a tape
 column of its own, so there is one mechanism, one gradient array, and nothing saved beside the tape.
 
-Noise: `mask` (B, H) multiplies h wherever it is the source of a product of stage 0 (recurrent dropout; Gal & Ghahramani
-2016). `kept` (S', T, B, H) is 1 where an element of the first S' states stays as it was, else 0 (zoneout; Krueger et
-al. 2017). With T = 0 there, the fixed `share` mixes old and new instead, which is the expectation.
+Noise: `mask` (B, H) multiplies the source of every product of h, or of h times something (recurrent dropout; Gal &
+Ghahramani 2016). `kept` (S', T, B, H) is 1 where an element of the first S' states stays as it was, else 0 (zoneout;
+Krueger et al. 2017). With T = 0 there, the fixed `share` mixes old and new instead, which is the expectation.
 
 Zero-sized arrays switch the optional parts off: `lengths`, `mask`, `kept`, `dy`, `dstates`, `exponents`; a `plan`
 without rows is a cell without a recurrent product.
@@ -85,7 +84,7 @@ def _add_products(stage, t, z, plan, panels, states, mask, scratch):
         if plan[m, 0] == stage:
             source, first, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
             rows = states[source, t + stage]
-            if mask.size and stage == 0 and source == 0:
+            if mask.size and plan[m, 5]:
                 _multiply(rows.reshape(-1), mask.reshape(-1), scratch.reshape(-1))
                 rows = scratch
             add_packed_product(rows, 0, panels, at, rows.shape[1], z[t].reshape((B, width)), first, count)
@@ -161,7 +160,7 @@ def _add_transposed(stage, t, dz, plan, panels, ds, mask, scratch):
     for m in range(plan.shape[0]):
         if plan[m, 0] == stage:
             source, first, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
-            masked = mask.size > 0 and stage == 0 and source == 0
+            masked = mask.size > 0 and plan[m, 5] != 0
             if masked:
                 _clear(scratch.reshape(-1))
             target = scratch if masked else ds[source]

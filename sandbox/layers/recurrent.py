@@ -115,7 +115,8 @@ class Layer(CellWeights):
         T_max of the chrono initialisation (Tallec & Ollivier 2018, eq. 16): ln u with u ~ U[1, T_max - 1] is the bias
         of gates that keep the past, -ln u of those that let the new in, so that memory times are spread up to T_max.
     recurrent_dropout : float
-        Share of h's elements that recurrent products do not see, the same ones at every step of a sequence.
+        Share of h's elements that recurrent products do not see (nor those of r h, in a GRU with the reset before), the
+        same ones at every step of a sequence.
     zoneout : float
         Chance of every element of every state to stay as it was, drawn anew at every step.
     noise : numpy.random.Generator, optional
@@ -185,7 +186,7 @@ class Layer(CellWeights):
         cell, states = self.cell, self.cell.states
         self.recurrent_dropout = check_rate("recurrent_dropout", recurrent_dropout)
         self.zoneout = check_rate("zoneout", zoneout)
-        if self.recurrent_dropout and not any(p.source == states[0] and p.stage == 0 for p in cell.products):
+        if self.recurrent_dropout and not any(map(cell.sees_h, cell.products)):
             raise UsageError(f"recurrent_dropout must be 0 for cell {cell.name}, which has no recurrent product of h, "
                              f"got {recurrent_dropout}")  # fmt: skip
         if self.zoneout and any(p.source in states and p.stage == 1 for p in cell.products):
@@ -350,7 +351,7 @@ class Layer(CellWeights):
         states = self.cell.states + self.cell.auxiliary
         for product, source, target, count in self.product_runs:
             rows = trail[states.index(product.source), product.stage : T + product.stage]
-            if self._mask.size and product.stage == 0 and product.source == states[0]:
+            if self._mask.size and self.cell.sees_h(product):
                 rows = rows * self._mask
             gemm.add_transposed_product(rows.reshape(T * B, H), flat, target * H, count * H, gradients[product.weight],
                                         source * H)  # fmt: skip

@@ -58,9 +58,9 @@ class CellWeights(Module):
                 self.product_runs.append((product, source, target, count))
                 row = product.stage, states.index(product.source), target * H, count * H
                 for way, (depth, wide) in enumerate(((H, count * H), (count * H, H))):
-                    plans[way].append((*row, sizes[way]))
+                    plans[way].append((*row, sizes[way], cell.sees_h(product)))
                     sizes[way] += -(-wide // panel) * depth * panel
-        self._plans = [np.array(plan, np.int64).reshape(len(plan), 5) for plan in plans]
+        self._plans = [np.array(plan, np.int64).reshape(len(plan), 6) for plan in plans]
         self._panels = [np.empty(size, self.dtype) for size in sizes]
         self._sums = np.zeros(len(cell.tape) * H)
         self._row_sums = np.zeros((len(cell.per_unit) + len(cell.constants), H))

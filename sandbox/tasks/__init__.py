@@ -24,7 +24,7 @@ from sandbox.errors import IMPORT_ERRORS, UsageError, not_importable, shorten, u
 
 __all__ = [
     "Batch", "Task", "accuracy", "below", "canonical", "ln", "load", "logits", "names", "nrmse", "off_by", "one_hot",
-    "parse", "reached", "score_below", "variants", "washed_out", "whole",
+    "parse", "reached", "score_below", "share", "variants", "washed_out", "whole",
 ]  # fmt: skip
 
 CERTAIN = 50.0  # logit of a sure answer: its loss is 2e-22
@@ -82,6 +82,7 @@ class Task:
         The loss that the oracle reaches.
     score_name : str
     score : callable (output, batch) -> float
+        NaN if a number it looks at is.
     solved : callable (loss, score) -> bool
     rule : str
         `solved` in words.
@@ -263,13 +264,18 @@ def accuracy(output, batch) -> float:
     right = (output[..., 0] > 0) == (batch.target[..., 0] > 0) if output.shape[-1] == 1 else (
         output.argmax(axis=-1) == batch.target)  # fmt: skip
     if right.ndim == 2:
-        right = right[batch.looked_at()]
-    return np.count_nonzero(right) / right.size if right.size else float("nan")
+        right, output = right[batch.looked_at()], output[batch.looked_at()]
+    return share(right, output)
+
+
+def share(hits, answers) -> float:
+    """Share of the hits (N,) that are true; NaN if there are none, or if a number of the answers they are of is NaN."""
+    return np.count_nonzero(hits) / hits.size if hits.size and not np.isnan(answers).any() else float("nan")
 
 
 def off_by(tolerance):
     """Return a score: the share of answers off by more than `tolerance`."""
-    return lambda output, batch: np.count_nonzero(abs(output - batch.target) > tolerance) / batch.target.size
+    return lambda output, batch: share(abs(output - batch.target) > tolerance, output)
 
 
 def nrmse(output, batch) -> float:
