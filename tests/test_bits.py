@@ -22,9 +22,21 @@ GRIDS = {
     "vanishing": [*SMALL, "--gain", "0.8,1.25", "--cell", "rnn,lstm,gru,rnn:relu", "--init", "orthogonal,radius"],
     "exploding": [*SMALL, "--gain", "1.5,4", "--cell", "rnn,lstm,gru,rnn:identity", "--init", "gaussian,sigma"],
 }
+TRAIN = ["--hidden", "5,17", "--seq-len", "32", "--batch", "9", "--updates", "12", "--seed", "0,3"]
+MIXED = ["rnn", "lstm:full", "gru:before", "orthogonal", "lru", "lem", "minlstm"]
+SERIES = ["adding", "embedded_reber:continual", "mackey_glass", "counting:anbncn"]
+CLIPS = ["none", "global", "tensor", "value", "omega"]
+GRIDS |= {
+    "length": [*TRAIN, "--cell", ",".join(MIXED), "--task", ",".join(SERIES), "--chrono", "true"],
+    "clipping": [*TRAIN, "--clip", ",".join(CLIPS), "--init", "pascanu_smart_tanh,saxe", "--dtype", "all"],
+}
 REORDERED = {
     "vanishing": [*SMALL, "--gain", "1.25,0.8", "--cell", "rnn:relu,gru,lstm,rnn", "--init", "radius,orthogonal"],
     "exploding": [*SMALL, "--gain", "4,1.5", "--cell", "gru,rnn:identity,rnn,lstm", "--init", "sigma,gaussian"],
+}
+REORDERED |= {
+    "length": [*TRAIN, "--cell", ",".join(MIXED[::-1]), "--task", ",".join(SERIES[::-1]), "--chrono", "true"],
+    "clipping": [*TRAIN, "--clip", ",".join(CLIPS[::-1]), "--init", "saxe,pascanu_smart_tanh", "--dtype", "all"],
 }
 
 
@@ -36,7 +48,19 @@ def without_avx512():
 
 def digests(name, flags, folder, **environment):
     """SHA-256 of the two CSV files which a run of an experiment writes under an environment."""
-    command = [sys.executable, "-m", "sandbox", "run", name, *flags, "--out", str(folder), "--format", "csv"]
+    command = [
+        sys.executable,
+        "-m",
+        "sandbox",
+        "run",
+        name,
+        *flags,
+        "--out",
+        str(folder),
+        "--format",
+        "csv",
+        "--no-plot",
+    ]
     env = {k: v for k, v in os.environ.items() if k not in ("NUMBA_CPU_NAME", "OPENBLAS_CORETYPE")} | environment
     done = subprocess.run(command, env=env, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
