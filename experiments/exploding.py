@@ -40,8 +40,8 @@ def exploding(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv,
     """How fast the gradient of a loss at the last step grows on its way back, and what clipping makes of it.
 
     L = v . h_T with a random unit vector v. Growth is the factor per step of ||dL/dh_t||, fitted to the mean of its
-    logarithm over lags 1 to T. `init` and `gain` are those of W_hh; W_ih is Glorot's. Clipping by the norm keeps the
-    direction, clipping every element turns it. Columns: docs/columns.md.
+    logarithm over lags 1 to T. `init` and `gain` are those of W_hh; W_ih is Glorot's but for schemes (irnn), which
+    name both. Clipping by the norm keeps the direction, clipping every element turns it. Columns: docs/columns.md.
     """
     x, data = sources.inputs(source, stream("data", seed), seq_len, BATCH, text=text, csv=csv, column=column)
     x = x.astype(dtype)

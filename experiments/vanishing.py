@@ -38,11 +38,11 @@ def vanishing(cell, hidden, seq_len, gain, init, source, dtype, seed, text, csv,
     """How fast the gradient of a loss at the last step dies on its way back.
 
     L = v . h_T with a random unit vector v; the rate is the factor per step of ||dL/dh_t||, fitted to the mean of its
-    logarithm over lags 1 to T. `init` and `gain` are those of W_hh, W_ih is Glorot's; with init zeros all weights are
-    zero, so that only gates and biases act. Columns: docs/columns.md.
+    logarithm over lags 1 to T. `init` and `gain` are those of W_hh, W_ih is Glorot's but for schemes (irnn), which
+    name both; with init zeros all weights are zero, so that only gates and biases act. Columns: docs/columns.md.
     """
     x, data = sources.inputs(source, stream("data", seed), seq_len, BATCH, text=text, csv=csv, column=column)
-    x, input_init = x.astype(dtype), "zeros" if init == "zeros" else "glorot"
+    x, input_init = x.astype(dtype), "zeros" if init == "zeros" else None
     layer = Layer(cell, x.shape[2], hidden, rng=stream("init", seed), dtype=dtype, init=init, gain=gain,
                   input_init=input_init)  # fmt: skip
     v = probe(stream("probe", seed), BATCH, hidden, dtype)

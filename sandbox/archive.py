@@ -16,7 +16,7 @@ __all__ = ["match", "read", "write"]
 def write(path, facts, arrays, what="checkpoint") -> None:
     """Write facts (a dict that JSON can hold) and arrays by name; what was there before is replaced at once.
 
-    `what` and `writer` say in messages what the file is and what has written it.
+    `what` says in messages what the file is.
 
     Raises
     ------
@@ -40,6 +40,8 @@ def write(path, facts, arrays, what="checkpoint") -> None:
 
 def read(path, what="checkpoint", writer="Trainer.save") -> tuple[dict, dict]:
     """Facts and arrays of a file that `write` has written.
+
+    `what` and `writer` say in messages what the file is and what has written it.
 
     Raises
     ------

@@ -101,6 +101,13 @@ def test_the_tanh_network_stays_below_its_bound_and_dies_faster_than_the_lstm():
     assert rates["rnn"] < 0.75 < rates["lstm"] < 1
 
 
+def test_a_scheme_names_the_input_matrix_as_well():
+    for init, drive in (("orthogonal", 0.1), ("identity", 0.1), ("pytorch", 0.1), ("irnn", 1e-4)):
+        found = [load(name)(cell="rnn", gain=1.0, **POINT | {"init": init})[0] for name in ("vanishing", "exploding")]
+        assert found[0]["input_drive"] == found[1]["input_drive"]
+        assert drive < found[0]["input_drive"] < 40 * drive
+
+
 def test_weight_shares_sum_to_one_and_the_latest_steps_hold_most():
     _, curves = load("vanishing")(cell="rnn", gain=0.8, **POINT)
     shares = curves["weight"]["share"]

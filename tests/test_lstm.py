@@ -303,10 +303,7 @@ def test_weights_and_biases_of_1997_start_as_in_the_paper():
     assert (0 < abs(b[3:])).all() and (abs(b[3:]) < 0.1).all()
     values = Layer("lstm1997", 20, 20, rng=stream("init", 0), scale=0.2).vector
     assert 0.19 < values.max() < 0.2 and -0.2 < values.min() < -0.19 and abs(values.mean()) < 0.01
-    assert Layer("lstm1997", 2, 6, rng=stream("init", 0), input_bias=-3, bias="none").parameters.keys() == {
-        "W_ih",
-        "W_hh",
-    }
+    assert Layer("lstm1997", 2, 6, rng=stream("init", 0), bias="none").parameters.keys() == {"W_ih", "W_hh"}
 
 
 @pytest.mark.parametrize("block", [2, 1.5, 0, -1, 6])

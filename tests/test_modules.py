@@ -335,8 +335,9 @@ def test_what_both_directions_refuse():
 # Stacks ------------------------------------------------------------------------------------------------------------
 
 
-def stack(cell="gru", num_layers=2, **arguments):
-    return randomise(Stack(cell, D, H, num_layers=num_layers, rng=stream("init", 0), **arguments))
+def stack(cell="gru", **arguments):
+    arguments = ({"num_layers": 2} if isinstance(cell, str) else {}) | arguments
+    return randomise(Stack(cell, D, H, rng=stream("init", 0), **arguments))
 
 
 @pytest.mark.plain_python
@@ -472,6 +473,7 @@ def test_what_a_stack_refuses():
     refused("unknown cell 'lsmt'; did you mean 'lstm'?", stack, ["gru", "lsmt"])
     refused("layers must be a whole number from 1, got 0", stack, num_layers=0)
     refused("layers must be a whole number from 1, got 0", stack, [])
+    refused("layers must be 2, the number of cells, got 3", stack, ["gru", "lstm"], num_layers=3)
     refused("input_size must be a whole number from 1, got 0", Stack, "gru", 0, 1, rng=stream("init", 0))
     module, x = stack(), draw(T, B, D)
     rule = "states must be a list with the states of each of 2 layers"
@@ -481,6 +483,13 @@ def test_what_a_stack_refuses():
     module.forward(x)
     refused(f"d{rule}, got tuple of 3", module.backward, dstates=(None, None, None))
     refused("unknown state of cell gru 'c' (choose from: h)", module.forward, x, [None, {"c": x}])
+
+
+@pytest.mark.plain_python
+def test_initial_weights_need_a_stream():
+    for make in (lambda rng: Dense(2, 3, rng=rng), lambda rng: Embedding(2, 3, rng=rng),
+                 lambda rng: Stack("gru", 2, 3, rng=rng)):  # fmt: skip
+        refused("rng must be a numpy.random.Generator, got NoneType (stream('init', seed) makes one)", make, None)
 
 
 def test_a_residual_stack_needs_layers_of_one_size(monkeypatch):

@@ -223,3 +223,17 @@ def test_numbers_out_of_bounds_are_one_line(text, message):
         cells.parse(text)
     assert str(error.value) == message
     assert cells.parse("lru:r_min=0")[1] == {"r_min": 0.0}
+
+
+@pytest.mark.plain_python
+@pytest.mark.parametrize("cell, options, message", [
+    ("lru:r_min=0.9:r_max=0.5", {}, "r_min must be at most r_max=0.5, got 0.9"),
+    ("lstm1997:bias=none:input_bias=-3", {},
+     "bias must be all or gates where input_bias or output_bias is not 0, got none"),
+    ("rnn:relu", {"activation": "tanh"}, "activation of cell rnn must be given once, got relu and tanh"),
+])  # fmt: skip
+def test_options_that_contradict_each_other_are_one_line(cell, options, message):
+    with pytest.raises(UsageError) as error:
+        Layer(cell, 2, 4, rng=stream("init", 0), **options)
+    assert str(error.value) == message
+    assert Layer("lru:r_min=0.5:r_max=0.5", 2, 4, rng=stream("init", 0)).parameters["nu"].size == 4

@@ -4,6 +4,7 @@ import doctest
 import re
 import subprocess
 import sys
+from dataclasses import replace
 
 import naive
 import numpy as np
@@ -473,6 +474,8 @@ def test_nrmse_is_in_standard_deviations_of_the_counted_targets():
     counted = batch.target[30:]
     assert task.score(np.full_like(batch.target, counted.mean()), batch) == pytest.approx(1, rel=1e-12)
     assert task.score(batch.target + 0.5 * counted.std(), batch) == pytest.approx(0.5, rel=1e-12)
+    flat = replace(batch, target=np.ones_like(batch.target))
+    assert np.isnan(task.score(batch.target, flat))  # no spread to measure by
 
 
 # Names -----------------------------------------------------------------------------------------------------------

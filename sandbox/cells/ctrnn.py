@@ -5,7 +5,8 @@
 
 tau (in steps) is how long a unit remembers on its own: (1 - a)^t of it is left after t steps. theta (H,) is learned, so
 that tau stays above 1, the shortest for which a step is no overshoot; a = sigmoid(-theta) is made once per pass.
-tau starts at the option's value, which is the default where nothing is drawn.
+tau starts at the option's value, which is the default where nothing is drawn. In Funahashi & Nakamura's equation tanh
+is inside the product, tanh(h) W_hh; here it is outside, as in Jaeger et al.'s.
 
 Backward, with n = tanh(z_t), the tape: dz = dL/dh_t a (1 - n^2), da = dL/dh_t (n - h_{t-1}), dL/dh_{t-1} = dL/dh_t (1 -
 a) + what the loop adds through W_hh; dtheta = -da a (1 - a).
@@ -60,7 +61,7 @@ def initial(parameters, rng, options):
 
 
 CELL = Cell(
-    paper="Funahashi & Nakamura 1993, in Euler steps; leaky integrators: Jaeger et al. 2007, eq. 3",
+    paper="Jaeger et al. 2007, eq. 3 (leaky integrators); in continuous time: Funahashi & Nakamura 1993",
     gates=("n",),
     states=("h",),
     per_unit=("a",),

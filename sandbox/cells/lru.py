@@ -16,6 +16,7 @@ gamma.
 import numpy as np
 
 from sandbox.cells import Cell, Derived, Option
+from sandbox.errors import UsageError
 from sandbox.kernels.activations import exp_array, log_array, sinpi_array
 from sandbox.streams import uniform
 
@@ -72,6 +73,8 @@ def pull_back(parameters, weights, gradients, options):
 
 def initial(parameters, rng, options):
     """|lambda|^2 ~ U(r_min^2, r_max^2], the phase ~ U(0, max_phase]."""
+    if options["r_min"] > options["r_max"]:
+        raise UsageError(f"r_min must be at most r_max={options['r_max']:g}, got {options['r_min']:g}")
     low, high, H = options["r_min"] ** 2, options["r_max"] ** 2, len(parameters["nu"])
     square = low + (high - low) * (1 - uniform(rng, H))
     parameters["nu"][:] = log_array(-0.5 * log_array(square))

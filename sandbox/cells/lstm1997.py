@@ -72,6 +72,8 @@ def shapes(D, H, options):
     S = options["block"]
     if S < 1 or S % 1 or H % S:
         raise UsageError(f"hidden_size must be a multiple of block={S:g}, which is a whole number from 1, got {H}")
+    if options["bias"] == "none" and (options["input_bias"] or options["output_bias"]):
+        raise UsageError("bias must be all or gates where input_bias or output_bias is not 0, got none")
     U = H + 2 * H // int(S)
     biases = {"all": {"b": (U,)}, "gates": {"b": (U - H,)}, "none": {}}
     return {"W_ih": (D, U), "W_hh": (U, U)} | biases[options["bias"]]
@@ -123,7 +125,7 @@ def initial(parameters, rng, options):
         value[:] = options["scale"] * (2 * rng.random(value.shape) - 1)
     S, H, _ = parts(len(parameters["W_hh"]), options)
     for blocks, name in ((1, "output_bias"), (2, "input_bias")):
-        if options[name] and "b" in parameters:
+        if options[name]:
             first = len(parameters["b"]) - blocks * H // S
             parameters["b"][first : first + H // S] = options[name] * np.arange(1, H // S + 1)
 

@@ -5,7 +5,7 @@ import numpy as np
 from sandbox import inits
 from sandbox.errors import UsageError
 from sandbox.kernels import gemm, rows, scan
-from sandbox.layers.module import Module, check_array, check_size
+from sandbox.layers.module import Module, check_array, check_generator, check_size
 
 __all__ = ["Dense", "Embedding"]
 
@@ -33,6 +33,7 @@ class Dense(Module):
     def __init__(self, input_size, output_size, *, rng, dtype="float64", init="glorot", gain=1.0, bias=True):
         self.input_size, self.output_size = check_size("input_size", input_size), check_size("output_size", output_size)
         self.allocate({"W": (input_size, output_size)} | ({"b": (output_size,)} if bias else {}), dtype)
+        check_generator("rng", rng, "init")
         self.parameters["W"][:] = inits.initialise(init, rng, input_size, output_size, gain)
         self._sums = np.zeros(output_size)
         self._x = None
@@ -83,6 +84,7 @@ class Embedding(Module):
     def __init__(self, symbols, output_size, *, rng, dtype="float64"):
         self.symbols, self.output_size = check_size("symbols", symbols), check_size("output_size", output_size)
         self.allocate({"W": (symbols, output_size)}, dtype)
+        check_generator("rng", rng, "init")
         self.parameters["W"][:] = inits.initialise("gaussian", rng, output_size, symbols).T
         self._x = None
 

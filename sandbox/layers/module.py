@@ -7,7 +7,7 @@ import numpy as np
 
 from sandbox.errors import UsageError, unknown
 
-__all__ = ["DTYPES", "Module", "check_array", "check_lengths", "check_rate", "check_size"]
+__all__ = ["DTYPES", "Module", "check_array", "check_generator", "check_lengths", "check_rate", "check_size"]
 
 DTYPES = ("float32", "float64")
 
@@ -88,6 +88,14 @@ def check_size(name, value):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise UsageError(f"{name} must be a whole number from 1, got {value}")
     return int(value)
+
+
+def check_generator(name, value, purpose):
+    """The value, if it is a random generator; `purpose` is that of the stream which should be given."""
+    if not isinstance(value, np.random.Generator):
+        hint = f"stream({purpose!r}, seed) makes one"
+        raise UsageError(f"{name} must be a numpy.random.Generator, got {type(value).__name__} ({hint})")
+    return value
 
 
 def check_rate(name, value):

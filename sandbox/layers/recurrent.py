@@ -19,7 +19,7 @@ from sandbox import archive, memory
 from sandbox.errors import UsageError, unknown
 from sandbox.jit import first_class
 from sandbox.kernels import gemm, scan
-from sandbox.layers.module import check_array, check_lengths, check_rate
+from sandbox.layers.module import check_array, check_generator, check_lengths, check_rate
 from sandbox.layers.weights import CellWeights, runs
 
 __all__ = ["Gradients", "Layer", "Trajectory"]
@@ -191,9 +191,8 @@ class Layer(CellWeights):
                              f"got {recurrent_dropout}")  # fmt: skip
         if self.zoneout and any(p.source in states and p.stage == 1 for p in cell.products):
             raise UsageError(f"zoneout must be 0 for cell {cell.name}, whose states meet in one step, got {zoneout}")
-        if (self.recurrent_dropout or self.zoneout) and not isinstance(noise, np.random.Generator):
-            raise UsageError(f"noise must be a numpy.random.Generator, got {type(noise).__name__} "
-                             "(stream('dropout', seed) makes one)")  # fmt: skip
+        if self.recurrent_dropout or self.zoneout:
+            check_generator("noise", noise, "dropout")
         self.noise, self._hidden = noise, self._empty(2)  # the last mask drawn: evaluation in between leaves it
 
     def _draw_noise(self, T, B, training, resume):

@@ -7,7 +7,7 @@ import numpy as np
 
 from sandbox.errors import UsageError, unknown
 from sandbox.layers.bidirectional import MERGES, Bidirectional
-from sandbox.layers.module import Module, check_rate, check_size
+from sandbox.layers.module import Module, check_generator, check_rate, check_size
 from sandbox.layers.recurrent import Layer
 
 __all__ = ["DIRECTIONS", "Stack", "StackRun"]
@@ -60,7 +60,7 @@ class Stack(Module):
         One for all layers, or one for each.
     input_size, hidden_size : int
     num_layers : int
-        Ignored where `cell` is a sequence.
+        Where `cell` is a sequence no other than its length.
     rng, noise : numpy.random.Generator
         For initial weights, the lowest layer first; for dropout masks, each place that draws some with a stream of its
         own.
@@ -92,6 +92,8 @@ class Stack(Module):
         several = isinstance(cell, Sequence) and not isinstance(cell, str)
         cells = list(cell) if several else [cell] * check_size("layers", num_layers)
         check_size("layers", len(cells))
+        if num_layers not in (1, len(cells)):
+            raise UsageError(f"layers must be {len(cells)}, the number of cells, got {num_layers}")
         self.dropout, self.residual = check_rate("dropout", dropout), bool(residual)
         if self.dropout and len(cells) == 1:
             raise UsageError(f"dropout must be 0 with one layer, because it acts between layers, got {dropout} "
@@ -116,12 +118,9 @@ class Stack(Module):
     @staticmethod
     def _sites(noise, count, dropout):
         """A generator for each place that draws masks."""
-        if isinstance(noise, np.random.Generator):
-            return noise.spawn(count)
-        if dropout or noise is not None:
-            raise UsageError(f"noise must be a numpy.random.Generator, got {type(noise).__name__} "
-                             "(stream('dropout', seed) makes one)")  # fmt: skip
-        return [None] * count
+        if noise is None and not dropout:
+            return [None] * count
+        return check_generator("noise", noise, "dropout").spawn(count)
 
     def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run all layers over x (T, B, D); `states` is a list of start states by name, one for each layer."""

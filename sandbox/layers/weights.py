@@ -9,7 +9,7 @@ from sandbox import cells, inits
 from sandbox.errors import UsageError
 from sandbox.kernels import gemm
 from sandbox.kernels.activations import log_array
-from sandbox.layers.module import Module, check_size
+from sandbox.layers.module import Module, check_generator, check_size
 from sandbox.streams import uniform
 
 __all__ = ["CellWeights", "runs"]
@@ -32,6 +32,9 @@ class CellWeights(Module):
 
     def __init__(self, cell, input_size, hidden_size, *, rng, dtype, init, gain, input_init, chrono, **options):
         declared, variant = cells.parse(cell)
+        for name in variant.keys() & options.keys():
+            got = f"{variant[name]} and {options[name]}"
+            raise UsageError(f"{name} of cell {declared.name} must be given once, got {got}")
         self.options = declared.resolve(variant | options)
         self.cell = declared.specialised(self.options)
         self.input_size = check_size("input_size", input_size)
@@ -41,9 +44,8 @@ class CellWeights(Module):
         self.allocate(self.cell.shapes(input_size, hidden_size, self.options), dtype, sizes)
         init, usual = inits.scheme(init)
         input_init = usual if input_init is None else input_init
-        if not isinstance(rng, np.random.Generator) and not (rng is None and init == input_init == "zeros"):
-            hint = "stream('init', seed) makes one"
-            raise UsageError(f"rng must be a numpy.random.Generator, got {type(rng).__name__} ({hint})")
+        if not (rng is None and init == input_init == "zeros"):
+            check_generator("rng", rng, "init")
         self._plan_products()
         self._initialise(rng, init, _finite("gain", gain), input_init, chrono)
 

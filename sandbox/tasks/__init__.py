@@ -279,10 +279,11 @@ def off_by(tolerance):
 
 
 def nrmse(output, batch) -> float:
-    """Root mean squared error over the counted steps, in standard deviations of the targets there."""
+    """Root mean squared error over the counted steps, in standard deviations of the targets there; NaN if that is 0."""
     from sandbox.kernels.reductions import dot, mean
 
     target = batch.target[batch.looked_at()].ravel()
     error = output[batch.looked_at()].ravel() - target
     spread = target - mean(target)
-    return float(np.sqrt(dot(error, error) / dot(spread, spread)))
+    variance = dot(spread, spread)
+    return float(np.sqrt(dot(error, error) / variance)) if variance else float("nan")
