@@ -13,8 +13,12 @@ _HOMES = {
     "Axis": "sandbox.experiment",
     "Cell": "sandbox.cells",
     "Layer": "sandbox.layers",
+    "Model": "sandbox.model",
+    "Recipe": "sandbox.training",
     "Setting": "sandbox.experiment",
+    "Trainer": "sandbox.training",
     "UsageError": "sandbox.errors",
+    "fit": "sandbox.training",
     "gradient_profile": "sandbox.diagnostics.gradients",
     "stream": "sandbox.streams",
 }
