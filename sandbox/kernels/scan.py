@@ -64,10 +64,12 @@ def forward(step, second, z, plan, panels, states, weights, flags, lengths, mask
     T, B, G, H = z.shape
     scratch = np.empty(mask.shape, z.dtype)
     for t in range(T):
-        _add_products(0, t, z, plan, panels, states, mask, scratch)
-        step(t, z, states, weights, flags)
-        _add_products(1, t, z, plan, panels, states, mask, scratch)
-        second(t, z, states, weights, flags)
+        for stage in range(2):  # a loop, so that the products are compiled once
+            _add_products(stage, t, z, plan, panels, states, mask, scratch)
+            if stage == 0:
+                step(t, z, states, weights, flags)
+            else:
+                second(t, z, states, weights, flags)
         if kept.shape[0]:
             _zone_out(t, states, kept, share)
         for b in range(lengths.size):
@@ -139,10 +141,12 @@ def backward(step, second, z, dz, plan, panels, states, weights, flags, lengths,
                     _clear(ds[s, b])
         if zoned.size:
             _split(t, ds, zoned, kept, share)
-        second(t, dz, states, weights, flags, ds, dweights)
-        _add_transposed(1, t, dz, plan, panels, ds, mask, scratch)
-        step(t, dz, states, weights, flags, ds, dweights)
-        _add_transposed(0, t, dz, plan, panels, ds, mask, scratch)
+        for stage in range(1, -1, -1):
+            if stage == 1:
+                second(t, dz, states, weights, flags, ds, dweights)
+            else:
+                step(t, dz, states, weights, flags, ds, dweights)
+            _add_transposed(stage, t, dz, plan, panels, ds, mask, scratch)
         for s in range(zoned.shape[0]):
             _add(zoned[s].reshape(-1), ds[s].reshape(-1))
         for b in range(lengths.size):
