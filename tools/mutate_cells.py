@@ -19,6 +19,7 @@ import inspect
 import json
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -324,6 +325,7 @@ def work(jobs):
 
     import numpy as np
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # the watchdog's; a background job would not hear it
     warnings.simplefilter("ignore")
     np.seterr(all="ignore")
     sys.path.insert(0, os.getcwd())
