@@ -32,7 +32,8 @@ from sandbox.report.spec import Picture, Table
 from sandbox.vocabulary import declare
 
 __all__ = [
-    "Axis", "Experiment", "Found", "Setting", "UsageError", "discover", "experiment", "load", "resolve_seeds",
+    "Axis", "Experiment", "Found", "Setting", "UsageError", "discover", "experiment", "from_source", "load",
+    "resolve_seeds",
 ]  # fmt: skip
 
 MOST_SEEDS = 100_000
@@ -58,7 +59,11 @@ class Experiment:
         ``{name: Setting}``.
     table, picture
         What the report shows, or None for every metric; what is drawn, or None for what suits the run.
+    source
+        The text of its file; empty for one that was not loaded from a file.
     """
+
+    source: bytes = b""
 
     def __init__(self, function, axes, seeds, quick, presets, settings, table, check, picture):
         functools.update_wrapper(self, function)
@@ -341,23 +346,44 @@ def load(name: str) -> Experiment:
         names = ", ".join(found) or "none found"
         raise UsageError(f"unknown experiment '{shorten(name)}'{did_you_mean(name, found)} (experiments: {names})")
     path = found[name].path
-    loaded = getattr(_import_file(path), name, None)
+    try:
+        source = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"{path} cannot be read: {error.strerror}") from error
+    return from_source(name, path, source)
+
+
+def from_source(name: str, path: Path | str, source: bytes) -> Experiment:
+    """Return the experiment `name` that the text of a file defines; `path` is what messages call it.
+
+    Raises
+    ------
+    UsageError
+        When running the text fails, or it does not define the experiment.
+    """
+    loaded = getattr(_import_source(Path(path), source), name, None)
     if not isinstance(loaded, Experiment):
         raise UsageError(f"{path} must define a function {name} under @experiment, got {type(loaded).__name__}")
+    loaded.source = source
     return loaded
 
 
-class _FreshLoader(importlib.machinery.SourceFileLoader):
-    """Compiles from source every time: a ``.pyc`` can outlive an edit made within the same second."""
+class _TextLoader(importlib.machinery.SourceFileLoader):
+    """Compiles a text that was read before: a ``.pyc`` can outlive an edit made within the same second."""
+
+    def __init__(self, name, path, source):
+        super().__init__(name, path)
+        self.text = source
 
     def get_code(self, fullname):
-        return self.source_to_code(self.get_data(self.path), self.path)
+        return self.source_to_code(self.text, self.path)
 
 
-def _import_file(path: Path):
-    """Import a file under a name of its own, turning what goes wrong into one line."""
+def _import_source(path: Path, source: bytes):
+    """Import a text under a name of its own, turning what goes wrong into one line."""
     module_name = f"sandbox_experiment_{path.stem}"
-    spec = importlib.util.spec_from_file_location(module_name, path, loader=_FreshLoader(module_name, str(path)))
+    loader = _TextLoader(module_name, str(path), source)
+    spec = importlib.util.spec_from_file_location(module_name, path, loader=loader)
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module
     try:

@@ -42,11 +42,10 @@ from numba.core import config, sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
 from numba.core.codegen import initialize_llvm
-from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic, overload
 
 __all__ = [
-    "COMPILED", "by_type", "cache_directory", "compiling", "describe", "first_class", "float_bits", "fma",
+    "COMPILED", "by_type", "cache_directory", "describe", "first_class", "float_bits", "fma",
     "from_float_bits", "inline", "intrinsic", "ir", "kernel", "record", "registers", "stats", "types",
 ]  # fmt: skip
 
@@ -246,11 +245,6 @@ class _Cache(FunctionCache):
 def _say_uncached(reason):
     print(f"notice: kernels could not be kept in {cache_directory()} ({reason}); set SANDBOX_CACHE_DIR to a folder "
           "with room", file=sys.stderr)  # fmt: skip
-
-
-def compiling() -> bool:
-    """Whether a kernel is being compiled or loaded at this moment."""
-    return global_compiler_lock.is_locked()
 
 
 def stats() -> dict:

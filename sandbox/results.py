@@ -3,7 +3,7 @@
 ``results/<experiment>/<time>-<id>/`` holds
 
 ==============  ==================================================================================================
-``table.csv``   axes, seed, metrics, status; one row per point and seed
+``table.csv``   axes, seed, metrics, status, error; one row per point and seed
 ``curves.csv``  axes, seed, curve, x, series, value; long form
 ``timing.csv``  axes, seed, seconds; apart, because everything in the other two is reproducible
 ``run.json``    the command, grid, versions, machine, commits, kernels, start, end, status, what is shown
@@ -37,7 +37,7 @@ from sandbox.axes import Scalar
 from sandbox.errors import UsageError, did_you_mean, shorten
 from sandbox.sweep import Row
 
-SCHEMA = 1
+SCHEMA = 2
 _DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
 _WHOLE = re.compile(r"-?[0-9]+")
 _NUMBER = re.compile(r"-?(?:[0-9]+(?:\.[0-9]*)?(?:e[+-]?[0-9]+)?|inf)|nan")
@@ -197,7 +197,7 @@ class RunWriter:
 
     def _open(self) -> None:
         key = [*self.axes, "seed"]
-        self._table = _Blocks(self.path / "table.csv", [*key, "status"])
+        self._table = _Blocks(self.path / "table.csv", [*key, "status", "error"])
         self._curve_file = _Blocks(self.path / "curves.csv", [*key, "curve", "x", "series", "value"])
         self._timing = _Blocks(self.path / "timing.csv", [*key, "seconds"])
         self._write_info()
@@ -234,7 +234,7 @@ class RunWriter:
             if new:
                 self._widen(new)
             metrics = (row.metrics.get(name) for name in self._columns)
-            self._table.append(key, [(*values, *metrics, row.status)])
+            self._table.append(key, [(*values, *metrics, row.status, row.error)])
         except OSError as error:
             raise self._unwritable(error) from error
         self._rows.append((key, replace(row, curves={})))  # curves are on disk; long ones would fill the memory
@@ -244,20 +244,26 @@ class RunWriter:
         rows = [row for _, row in sorted(self._rows, key=lambda item: item[0])]
         columns = list(dict.fromkeys(name for row in rows for name in row.metrics))
         body = [
-            (*row.point.values.values(), row.point.seed, *(row.metrics.get(name) for name in columns), row.status)
+            (
+                *row.point.values.values(),
+                row.point.seed,
+                *(row.metrics.get(name) for name in columns),
+                row.status,
+                row.error,
+            )
             for row in rows
         ]
         self.info.update(
             rows=len(rows),
             status=status,
-            statuses=dict(sorted(Counter(row.status.partition(":")[0] for row in rows).items())),
+            statuses=dict(sorted(Counter(row.status for row in rows).items())),
             ended=_now(),
             seconds=round(time.perf_counter() - self._clock, 3),
             kernels=self.kernels,
         )
         try:
             self._table.file.close()
-            _replace(self._table.path, [_lines([[*self.axes, "seed", *columns, "status"]]), _lines(body)])
+            _replace(self._table.path, [_lines([[*self.axes, "seed", *columns, "status", "error"]]), _lines(body)])
             self._curve_file.finish()
             self._timing.finish()
             self._write_info()
@@ -273,8 +279,10 @@ class RunWriter:
         """Rewrite the growing table with more metric columns (cells differ in their gates)."""
         self._columns += new
         self._table.file.close()
-        header = [*self.axes, "seed", *self._columns, "status"]
-        body = ((*key, *(row.metrics.get(name) for name in self._columns), row.status) for key, row in self._rows)
+        header = [*self.axes, "seed", *self._columns, "status", "error"]
+        body = (
+            (*key, *(row.metrics.get(name) for name in self._columns), row.status, row.error) for key, row in self._rows
+        )
         _replace(self._table.path, [_lines([header]), _lines(body)])
         self._table.file = self._table.path.open("ab", buffering=0)
 
@@ -332,7 +340,8 @@ class Run:
     metrics
         Names of the metric columns.
     rows
-        One dict per point and seed: axes, ``seed``, metrics (None when missing) and ``status``, in canonical order.
+        One dict per point and seed: axes, ``seed``, metrics (None when missing), ``status`` and ``error``; in canonical
+        order.
     notes
         What was left out while reading, such as a line cut off by a killed run.
     """
@@ -390,19 +399,19 @@ def load(path: Path | str) -> Run:
     header, lines = _read_csv(path / "table.csv", notes)
     axes = info["axes"]
     key = [*axes, "seed"]
-    if header[: len(key)] != key or header[-1] != "status" or len(set(header)) != len(header):
+    if header[: len(key)] != key or header[-2:] != ["status", "error"] or len(set(header)) != len(header):
         raise UsageError(f"{path / 'table.csv'} does not belong to this run (its columns do not fit run.json)")
     kinds = {axis: type(values[0]) for axis, values in axes.items() if values}
     rows = []
     for line in lines:
         row = dict(zip(header, map(parse_value, line), strict=True))
         row.update((axis, line[at]) for at, axis in enumerate(axes) if kinds.get(axis) is str)
-        row["status"] = line[-1]
+        row["status"], row["error"] = line[-2:]
         if any(type(row[axis]) is not kind for axis, kind in kinds.items()) or type(row["seed"]) is not int:
             raise UsageError(f"{path / 'table.csv'} is damaged (row {', '.join(line[: len(key)])})")
         rows.append(row)
     rows.sort(key=lambda row: tuple(row[name] for name in key))
-    return Run(path, info, header[len(key) : -1], rows, notes)
+    return Run(path, info, header[len(key) : -2], rows, notes)
 
 
 def _read_info(path: Path) -> dict:

@@ -1,8 +1,12 @@
-"""Sweeps: the points of a grid, and running them one after another.
+"""Sweeps: the points of a grid, and what runs them.
 
-A point is one value per axis and a seed. `execute` runs a single point and is the whole of what a worker would need;
-`run` walks through the points of a grid. Points do not depend on each other, so their order changes nothing but the
-order in which rows arrive.
+A point is one value per axis and a seed. `execute` runs a single point: here, in a worker process or on a cluster,
+always by the same call. A `Job` is what a worker needs to know of an experiment. Points do not depend on each other, so
+their order and place change nothing but the order in which rows arrive.
+
+What runs the points of a job is an executor: ``run(points)`` yields a `Row` for each as it finishes, in any order, and
+closing that iterator stops at once; ``drain()``, which a signal handler may call, lets the points in flight finish, and
+`run` then ends. `Serial` is the simplest one.
 """
 
 from __future__ import annotations
@@ -10,12 +14,13 @@ from __future__ import annotations
 import itertools
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError, shorten
-from sandbox.experiment import Experiment
+from sandbox.experiment import Experiment, from_source
 
 MOST_POINTS = 1_000_000
 Curve = dict[str, list]
@@ -29,20 +34,56 @@ class Point:
     seed: int
 
 
+# Statuses of points that gave no result: they are not done, and a later run tries them again.
+FAILED = ("error", "crashed", "timeout")
+
+
 @dataclass(frozen=True)
 class Row:
-    """What one point gave: plain Python metrics, curves as lists, a status ("ok" or what happened), and seconds."""
+    """What one point gave.
+
+    Attributes
+    ----------
+    point
+        The point.
+    metrics, curves
+        Plain Python scalars by name; columns as lists by name of curve.
+    status, error
+        ``ok`` or one word for what happened, and its details: ``nonfinite`` and ``W_hh at update 12``.
+    seconds
+        Wall time of the point alone.
+    """
 
     point: Point
     metrics: dict[str, Scalar | None] = field(default_factory=dict)
     curves: dict[str, Curve] = field(default_factory=dict)
     status: str = "ok"
+    error: str = ""
     seconds: float = 0.0
 
     @property
     def failed(self) -> bool:
-        """Whether the experiment raised instead of returning."""
-        return self.status.startswith("error: ")
+        """Whether the point gave no result."""
+        return self.status in FAILED
+
+
+@dataclass(frozen=True)
+class Job:
+    """An experiment as a worker needs it: the text of its file as it was when the sweep began, and its settings."""
+
+    name: str
+    path: str
+    source: bytes
+    settings: Mapping[str, object] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, experiment: Experiment, settings: Mapping[str, object] | None = None) -> Job:
+        """Return the job of an experiment with parsed settings."""
+        return cls(experiment.name, str(experiment.path), experiment.source, dict(settings or {}))
+
+    def load(self) -> Experiment:
+        """Return the experiment, from the text and not from the file: that may have been edited meanwhile."""
+        return from_source(self.name, self.path, self.source)
 
 
 def count(grid: Mapping[str, Sequence[Scalar]], seeds: Sequence[int]) -> int:
@@ -70,8 +111,8 @@ def points(experiment: Experiment, grid: Mapping[str, Sequence[Scalar]], seeds: 
 def execute(experiment: Experiment, point: Point, settings: Mapping[str, object] | None = None) -> Row:
     """Run one point.
 
-    A ``ValueError``, ``ArithmeticError`` or ``MemoryError`` inside the experiment becomes the row's status: one point
-    that cannot be computed must not cost the others. Any other exception is a bug and propagates.
+    An exception inside the experiment becomes the row's status, ``error``: one point that cannot be computed must not
+    cost the others. One that does not come from the numbers says where in the experiment's file it was raised.
 
     Raises
     ------
@@ -81,40 +122,42 @@ def execute(experiment: Experiment, point: Point, settings: Mapping[str, object]
     started = time.perf_counter()
     try:
         returned = experiment(**point.values, seed=point.seed, **(settings or {}))
-    except (ValueError, ArithmeticError, MemoryError) as error:
-        message = shorten(str(error), 300) or type(error).__name__
-        return Row(point, status=f"error: {message}", seconds=time.perf_counter() - started)
+    except Exception as error:
+        return Row(point, status="error", error=_told(error, experiment), seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started
     try:
         metrics, curves = _plain_metrics(returned, point), _plain_curves(returned)
     except _Misshapen as error:
         raise UsageError(f"experiment '{experiment.name}' must return {error}") from error
-    status = metrics.pop("status", None) or "ok"
-    return Row(point, metrics, curves, str(status), seconds)
+    status, _, details = str(metrics.pop("status", None) or "ok").partition(":")
+    return Row(point, metrics, curves, status, details.strip(), seconds)
 
 
-def run(
-    experiment: Experiment,
-    grid: Mapping[str, Sequence[Scalar]],
-    seeds: Sequence[int],
-    *,
-    settings: Mapping[str, object] | None = None,
-    order: Sequence[int] | None = None,
-) -> Iterator[Row]:
-    """Yield the row of every point as it finishes.
+def _told(error: Exception, experiment: Experiment) -> str:
+    message = shorten(str(error), 300) or type(error).__name__
+    if isinstance(error, (ValueError, ArithmeticError, MemoryError)):
+        return message
+    frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(experiment.path)]
+    where = f" ({experiment.path.name} line {frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {message}{where}"
 
-    Parameters
-    ----------
-    experiment, grid, seeds
-        What to run; `grid` as `Experiment.grid` returns it.
-    settings
-        Parsed settings, handed to every point.
-    order
-        Indices into `points`, when they are to run in another order.
-    """
-    listed = points(experiment, grid, seeds)
-    for index in range(len(listed)) if order is None else order:
-        yield execute(experiment, listed[index], settings)
+
+class Serial:
+    """Runs points one after another in this process."""
+
+    def __init__(self, experiment: Experiment, settings: Mapping[str, object] | None = None):
+        self.experiment, self.settings, self._draining = experiment, settings, False
+
+    def run(self, points: Iterable[Point]) -> Iterator[Row]:
+        """Yield the row of every point as it finishes."""
+        for point in points:
+            if self._draining:
+                return
+            yield execute(self.experiment, point, self.settings)
+
+    def drain(self) -> None:
+        """Start no further point."""
+        self._draining = True
 
 
 class _Misshapen(Exception):

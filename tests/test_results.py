@@ -31,11 +31,18 @@ def sample(cell, gain, seed):
     return metrics, {"profile": {"lag": lags, "grad_h": [np.float32(0.1) * gain] * len(lags), "grad_c": list(lags)}}
 
 
+def rows_of(experiment, grid, seeds, order=None, settings=None):
+    """Run the points of a grid one after another, in another order if one is given."""
+    listed = sweep.points(experiment, grid, seeds)
+    chosen = listed if order is None else [listed[at] for at in order]
+    return sweep.Serial(experiment, settings).run(chosen)
+
+
 def record(root, order=None, stop_after=None, finish=True, exp=sample, grid=None):
     """Run `exp` into `root`; return the writer, closed as by a kill after `stop_after` points."""
     grid = grid or exp.grid()
     writer = RunWriter(root, exp.name, grid, [0, 1], command="sandbox run sample")
-    for count, row in enumerate(sweep.run(exp, grid, [0, 1], order=order)):
+    for count, row in enumerate(rows_of(exp, grid, [0, 1], order=order)):
         if count == stop_after:
             writer.close()
             return writer
@@ -176,7 +183,7 @@ def test_no_scratch_files_stay(tmp_path):
 
 def test_an_interrupted_run_is_finished(tmp_path):
     with pytest.raises(KeyboardInterrupt), RunWriter(tmp_path, "sample", sample.grid(), [0, 1]) as writer:
-        rows = sweep.run(sample, sample.grid(), [0, 1])
+        rows = rows_of(sample, sample.grid(), [0, 1])
         writer.add(next(rows))
         writer.add(next(rows))
         raise KeyboardInterrupt
@@ -186,7 +193,7 @@ def test_an_interrupted_run_is_finished(tmp_path):
 
 def test_a_failed_run_keeps_its_rows_and_says_so(tmp_path):
     with pytest.raises(KeyError) as caught, RunWriter(tmp_path, "sample", sample.grid(), [0, 1]) as writer:
-        writer.add(next(sweep.run(sample, sample.grid(), [0, 1])))
+        writer.add(next(rows_of(sample, sample.grid(), [0, 1])))
         raise KeyError("bug")
     assert caught.value.__notes__ == [f"1 of 18 points kept in {writer.path}/"]
     assert load(writer.path).info["status"] == "failed"
@@ -227,7 +234,7 @@ def test_unwritable_root(tmp_path, monkeypatch, root):
 
 def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
     writer = RunWriter(tmp_path, "sample", sample.grid(), [0, 1])
-    rows = sweep.run(sample, sample.grid(), [0, 1])
+    rows = rows_of(sample, sample.grid(), [0, 1])
     writer.add(next(rows))
 
     def full(*_):

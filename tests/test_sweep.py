@@ -12,6 +12,13 @@ def wrap(function):
     return experiment(gain=[1.0, 2.0], seeds=2)(function)
 
 
+def rows_of(experiment, grid, seeds, order=None, settings=None):
+    """Run the points of a grid one after another, in another order if one is given."""
+    listed = sweep.points(experiment, grid, seeds)
+    chosen = listed if order is None else [listed[at] for at in order]
+    return sweep.Serial(experiment, settings).run(chosen)
+
+
 @experiment(mode=["b", "a"], gain=[2.0, 1.0], seeds=2)
 def plain(mode, gain, seed):
     """Nothing special."""
@@ -42,7 +49,7 @@ def test_a_grid_no_one_means_to_run():
 
 
 def test_rows_arrive_as_they_finish():
-    rows = sweep.run(plain, plain.grid(), [0, 1])
+    rows = rows_of(plain, plain.grid(), [0, 1])
     first = next(rows)
     assert (first.point.values, first.point.seed, first.status) == ({"mode": "b", "gain": 2.0}, 0, "ok")
     assert first.seconds >= 0
@@ -50,42 +57,70 @@ def test_rows_arrive_as_they_finish():
 
 
 def test_order_changes_nothing_but_the_order():
-    straight = list(sweep.run(plain, plain.grid(), [0, 1]))
-    turned = list(sweep.run(plain, plain.grid(), [0, 1], order=range(7, -1, -1)))
+    straight = list(rows_of(plain, plain.grid(), [0, 1]))
+    turned = list(rows_of(plain, plain.grid(), [0, 1], order=range(7, -1, -1)))
     assert [row.point for row in turned] == [row.point for row in reversed(straight)]
     assert [row.metrics for row in turned] == [row.metrics for row in reversed(straight)]
 
 
 @pytest.mark.parametrize(
-    ("error", "status"),
+    ("error", "message"),
     [
-        (ValueError("no\n  way"), "error: no way"),
-        (ZeroDivisionError("division by zero"), "error: division by zero"),
-        (FloatingPointError(), "error: FloatingPointError"),
-        (MemoryError(), "error: MemoryError"),
-        (UsageError("x must have shape (T, B, 8)"), "error: x must have shape (T, B, 8)"),
+        (ValueError("no\n  way"), "no way"),
+        (ZeroDivisionError("division by zero"), "division by zero"),
+        (FloatingPointError(), "FloatingPointError"),
+        (MemoryError(), "MemoryError"),
+        (UsageError("x must have shape (T, B, 8)"), "x must have shape (T, B, 8)"),
     ],
 )
-def test_a_failing_point_does_not_stop_the_sweep(error, status):
+def test_a_failing_point_does_not_stop_the_sweep(error, message):
     @wrap
     def failing(gain, seed):
         if gain == 1.0:
             raise error
         return {"gain_again": gain}
 
-    rows = list(sweep.run(failing, failing.grid(), [0]))
-    assert [row.status for row in rows] == [status, "ok"]
+    rows = list(rows_of(failing, failing.grid(), [0]))
+    assert [row.status for row in rows] == ["error", "ok"] and rows[0].error == message
     assert [row.failed for row in rows] == [True, False]
     assert rows[0].metrics == {}
 
 
-def test_a_bug_propagates():
+def test_a_bug_names_its_line():
     @wrap
     def buggy(gain, seed):
-        return {}["missing"]
+        return {}["missing"] if gain == 1.0 else {}
 
-    with pytest.raises(KeyError):
-        list(sweep.run(buggy, buggy.grid(), [0]))
+    rows = list(rows_of(buggy, buggy.grid(), [0]))
+    line = buggy.function.__code__.co_firstlineno + 2
+    assert [row.status for row in rows] == ["error", "ok"]
+    assert rows[0].error == f"KeyError: 'missing' (test_sweep.py line {line})"
+
+
+def test_a_drained_sweep_ends_after_the_running_point():
+    serial = sweep.Serial(plain)
+    rows = serial.run(sweep.points(plain, plain.grid(), [0, 1]))
+    next(rows)
+    serial.drain()
+    assert list(rows) == []
+
+
+def test_a_job_holds_the_text_of_the_file_as_it_was(tmp_path, monkeypatch):
+    from sandbox.experiment import load
+
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "experiments" / "kept.py"
+    file.parent.mkdir()
+    lines = [
+        "from sandbox.experiment import experiment",
+        "@experiment(a=[1])",
+        "def kept(a, seed):",
+        "    return {'b': 1}",
+    ]
+    file.write_text("\n".join(lines))
+    job = sweep.Job.of(load("kept"))
+    file.write_text("broken(")
+    assert sweep.execute(job.load(), sweep.Point({"a": 1}, 0)).metrics == {"b": 1}
 
 
 def test_settings_reach_the_experiment():
@@ -95,7 +130,7 @@ def test_settings_reach_the_experiment():
     def reading(gain, seed, text):
         return {"length": len(text)}
 
-    assert next(sweep.run(reading, reading.grid(), [0], settings={"text": "abc"})).metrics == {"length": 3}
+    assert next(rows_of(reading, reading.grid(), [0], settings={"text": "abc"})).metrics == {"length": 3}
 
 
 def test_metrics_become_plain_python():
@@ -153,4 +188,4 @@ def test_an_axis_value_keeps_its_kind():
     def typed(depth, flip, seed):
         return {"kinds": f"{type(depth).__name__} {type(flip).__name__} {type(seed).__name__}"}
 
-    assert {row.metrics["kinds"] for row in sweep.run(typed, typed.grid(), [0])} == {"int bool int"}
+    assert {row.metrics["kinds"] for row in rows_of(typed, typed.grid(), [0])} == {"int bool int"}

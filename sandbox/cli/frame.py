@@ -25,8 +25,9 @@ class Terminated(KeyboardInterrupt):
 def _interruptible():
     """Turn SIGINT and SIGTERM into exceptions for a while; a signal the parent chose to ignore stays ignored.
 
-    While a kernel is being compiled the exception waits until that is done, a second or two: raised inside one of the
-    compiler's callbacks it would be lost, or leave a library half built.
+    While a kernel is compiled, loaded or called the exception waits until that is done, a second or two: raised in
+    Python code that the compiler's own C code calls it would be lost, be turned into a ``SystemError``, or leave a
+    library half built.
     """
     if threading.current_thread() is not threading.main_thread():
         yield  # only the main thread may have handlers
@@ -39,7 +40,7 @@ def _interruptible():
     def stop(number, frame):
         nonlocal interrupt
         interrupt = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}.get(number, interrupt)
-        if timed and _compiling():
+        if timed and _in_compiler(frame):
             signal.setitimer(signal.ITIMER_REAL, 0.02)
             return
         sys.unraisablehook = swallowed
@@ -64,9 +65,14 @@ def _interruptible():
         sys.unraisablehook = hook
 
 
-def _compiling() -> bool:
-    jit = sys.modules.get("sandbox.jit")
-    return jit is not None and hasattr(jit, "compiling") and jit.compiling()
+def _in_compiler(frame) -> bool:
+    """Whether any function on the stack belongs to the compiler."""
+    while frame is not None:
+        name = frame.f_globals.get("__name__") or ""
+        if name.partition(".")[0] in ("numba", "llvmlite") or name == "sandbox.jit":
+            return True
+        frame = frame.f_back
+    return False
 
 
 class Commands(click.Group):

@@ -183,7 +183,7 @@ def _sweep(experiment, grid, seeds, settings, parsed, root: Path, total: int) ->
     try:
         with writer, bar(total, stats) as progress:
             try:
-                for row in sweep.run(experiment, grid, seeds, settings=parsed):
+                for row in sweep.Serial(experiment, parsed).run(sweep.points(experiment, grid, seeds)):
                     writer.add(row)
                     progress.advance()
                     failed += row.failed

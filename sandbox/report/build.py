@@ -232,7 +232,8 @@ def _warnings(run: Run) -> list[str]:
     bad = [row for row in run.rows if row["status"] != "ok"]
     if bad:
         where = ", ".join(f"{name} {compact(bad[0][name])}" for name in (*varying(run), "seed"))
-        lines.append(f"{len(bad)} of {len(run.rows)} points not ok, the first: {where}: {bad[0]['status']}")
+        said = ": ".join(filter(None, (bad[0]["status"], bad[0]["error"])))
+        lines.append(f"{len(bad)} of {len(run.rows)} points not ok, the first: {where}: {said}")
     if run.info["status"] != "finished":
         state = "unfinished" if run.info["status"] == "running" else run.info["status"]
         lines.append(f"run {state}: {len(run.rows)} of {run.info['points']} points")
