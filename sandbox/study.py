@@ -185,7 +185,7 @@ def resumption(experiment: Experiment | str, run: str, root: Path | str = "resul
         raise UsageError(f"{path} is being written by another process")
     settings = info.get("settings") or {}
     grid = experiment.grid(info["axes"], settings)
-    selection = Selection.from_dict(info.get("selection") or {})
+    selection = Selection.from_dict(info["selection"]) if info.get("selection") else Selection()
     points = sweep.points(experiment, grid, info["seeds"], selection)
     made = Plan(experiment, grid, info["seeds"], settings, selection, points, Path(root), _code(experiment),
                 _inputs(settings), resumed=path)  # fmt: skip

@@ -51,7 +51,7 @@ _Task = tuple[Point, int]  # a point and the workers it has cost so far
 def default_jobs() -> int:
     """Return how many cores this process may use: by its affinity, and by the CPU quota of its control group."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, min(cores, math.ceil(_quota())))
+    return max(1, math.ceil(min(cores, _quota())))
 
 
 def _quota(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:

@@ -45,6 +45,10 @@ class Silent:
     def advance(self) -> None:
         """Take note of a finished point."""
 
+    def tell(self, text: str) -> None:
+        """Say something on a line of its own."""
+        sys.stderr.write(text + "\n")
+
 
 def bar(total: int, stats: Stats, stream: TextIO | None = None):
     """Return a context manager whose ``advance()`` is called after every point; silent when not on a terminal.
@@ -115,6 +119,10 @@ class _Bar:
     def __exit__(self, *error) -> None:
         watch(None)
         self.progress.stop()
+
+    def tell(self, text: str) -> None:
+        """Say something on a line of its own, above the bar."""
+        self.progress.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def say(self, *texts: str) -> None:
         """Show the first of the texts that fits below the bar."""
