@@ -79,7 +79,8 @@ def undisturbed(here):
     process = drive(here / "whole", jobs=1)
     process.communicate()
     path = only_run(here / "whole")
-    return path, {key: row for key, row in zip(results.load(path).keys, results.load(path).rows, strict=True)}
+    run = results.load(path)
+    return path, dict(zip(run.keys, run.rows, strict=True))
 
 
 @pytest.mark.slow

@@ -297,11 +297,7 @@ def test_times_of_earlier_runs():
 
 
 def test_the_code_is_what_numbers_pass_through():
-    code = (
-        "from sandbox.fingerprint import code_hash; print(code_hash()); import sys; assert 'numba' not in sys.modules"
-    )
-    import os
-    import subprocess
+    code = "from sandbox.fingerprint import code_hash; import sys; print(code_hash(), 'numba' in sys.modules)"
 
     def hashed(**variables):
         environment = {**os.environ, "PYTHONPATH": str(Path(fingerprint.__file__).parents[1]), **variables}
