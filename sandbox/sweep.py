@@ -11,18 +11,17 @@ closing that iterator stops at once; ``drain()``, which a signal handler may cal
 
 from __future__ import annotations
 
-import itertools
 import math
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from sandbox.axes import Scalar
+from sandbox.axes import Axis, Scalar
 from sandbox.errors import UsageError, shorten
 from sandbox.experiment import Experiment, from_source
+from sandbox.selection import MOST_POINTS, Selection, combinations
 
-MOST_POINTS = 1_000_000
 Curve = dict[str, list]
 
 
@@ -86,26 +85,44 @@ class Job:
         return from_source(self.name, self.path, self.source)
 
 
-def count(grid: Mapping[str, Sequence[Scalar]], seeds: Sequence[int]) -> int:
-    """Return the number of points of a grid; refuse one that no one means to run.
+def count(
+    grid: Mapping[str, Sequence[Scalar]],
+    seeds: Sequence[int],
+    selection: Selection | None = None,
+    axes: Mapping[str, Axis] | None = None,
+) -> int:
+    """Return the number of points of a grid, or of what is selected of it; refuse one that no one means to run.
 
     Raises
     ------
     UsageError
-        Above `MOST_POINTS` points.
+        Above `MOST_POINTS` points, and for a selection that `sandbox.selection.combinations` refuses.
     """
+    if selection not in (None, Selection()):
+        return sum(len(chosen) for _, chosen in combinations(grid, seeds, selection, axes))
     total = math.prod(len(values) for values in grid.values()) * len(seeds)
     if total > MOST_POINTS:
         raise UsageError(f"a sweep must have at most {MOST_POINTS} points, got {total}")
     return total
 
 
-def points(experiment: Experiment, grid: Mapping[str, Sequence[Scalar]], seeds: Sequence[int]) -> list[Point]:
-    """Return every point of the grid: axes vary in declared order, the seed fastest."""
-    count(grid, seeds)
-    names = list(experiment.axes)
-    product = itertools.product(*(grid[name] for name in names))
-    return [Point(dict(zip(names, values, strict=True)), seed) for values in product for seed in seeds]
+def points(
+    experiment: Experiment,
+    grid: Mapping[str, Sequence[Scalar]],
+    seeds: Sequence[int],
+    selection: Selection | None = None,
+) -> list[Point]:
+    """Return every point of the grid, or those selected: axes vary in declared order, the seed fastest.
+
+    Raises
+    ------
+    UsageError
+        See `count`.
+    """
+    ordered = {name: grid[name] for name in experiment.axes}
+    found = combinations(ordered, seeds, selection or Selection(), experiment.axes)
+    named = ((dict(zip(ordered, values, strict=True)), chosen) for values, chosen in found)
+    return [Point(values, seed) for values, chosen in named for seed in chosen]
 
 
 def execute(experiment: Experiment, point: Point, settings: Mapping[str, object] | None = None) -> Row:

@@ -37,8 +37,8 @@ def breaks(rule, source, name="sandbox/kernels/bad.py"):
 ORDER = [
     {"errors", "version"},
     {"jit", "axes", "provenance", "files", "archive"},
-    {"kernels", "report"},  # what a table shows is part of an experiment's declaration
-    {"streams"},
+    {"kernels", "report", "where"},  # what a table shows is part of an experiment's declaration
+    {"streams", "selection"},
     {"cells"},
     {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega"},
     {"layers"},
