@@ -48,6 +48,8 @@ ORDER = [
     {"vocabulary"},
     {"experiment"},
     {"sweep"},
+    {"worker", "warm"},
+    {"workers"},
     {"results"},
     {"bench"},
     {"cli"},

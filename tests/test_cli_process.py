@@ -99,7 +99,7 @@ def test_an_interrupt_keeps_finished_rows(here, number, code):
     path = only_run("slow")
     assert result == ("", f"interrupted: 2 of 4 points kept in {path}/\n", code)
     rows = (path / "table.csv").read_text().splitlines()
-    assert rows[0] == "gain,seed,twice,third,much,status" and len(rows) == 3
+    assert rows[0] == "gain,seed,twice,third,much,status,error" and len(rows) == 3
     assert json.loads((path / "run.json").read_text())["status"] == "interrupted"
     assert " run interrupted: 2 of 4 points" in call("show", "slow")[0]
 

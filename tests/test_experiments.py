@@ -217,9 +217,9 @@ def test_a_point_that_diverges_is_named_and_the_sweep_goes_on(tmp_path):
     flags = "length --quick --cell rnn --clip none --optimiser sgd --lr 1e37,0.01,0.02 --seeds 1"
     done, rows = in_process(tmp_path / "three", *flags.split())
     assert done.exit_code == 0
-    statuses = {row["lr"]: row["status"] for row in rows}
+    statuses = {row["lr"]: f"{row['status']}: {row['error']}" for row in rows}
     assert re.fullmatch(r"nonfinite: .+ at update \d+", statuses.pop("1e+37"))
-    assert statuses == {"0.01": "ok", "0.02": "ok"}
+    assert statuses == {"0.01": "ok: ", "0.02": "ok: "}
     assert "1 of 3 points not ok, the first: lr 1e+37, seed 0: nonfinite: " in done.stdout
     _, alone = in_process(tmp_path / "two", *flags.replace("1e37,", "").split())
     assert alone == rows[:2]
@@ -229,8 +229,8 @@ def test_a_point_that_does_not_fit_into_memory_is_named_and_the_sweep_goes_on(tm
     monkeypatch.setattr(memory, "free", lambda: 4 * 10**6)
     done, rows = in_process(tmp_path, *"length --quick --cell rnn --seq-len 12,2000 --hidden 64 --seeds 1".split())
     assert done.exit_code == 1
-    statuses = {row["seq_len"]: row["status"] for row in rows}
-    assert statuses["12"] == "ok" and re.fullmatch(
+    statuses = {row["seq_len"]: f"{row['status']}: {row['error']}" for row in rows}
+    assert statuses["12"] == "ok: " and re.fullmatch(
         r"error: data, states and gates of seq_len=2000, batch=4 in float32 must fit into memory, got [0-9.]+ MB "
         r"needed and 4 MB free \(use checkpoint_every or a smaller batch\)", statuses["2000"]
     )  # fmt: skip

@@ -76,7 +76,7 @@ def make_run(folder, function, picture, seeds=(0, 1, 2), table=None, name="sampl
                 try:
                     writer.add(Row(point, *function(**point.values, seed=seed)))
                 except ArithmeticError as error:
-                    writer.add(Row(point, status=f"error: {error}"))
+                    writer.add(Row(point, status="error", error=str(error)))
     return load(writer.path)
 
 

@@ -19,8 +19,7 @@ from sandbox.report.build import agreement, condense, mean_curve
 from sandbox.report.layout import lines
 from sandbox.report.numbers import align, axis_column, number_column, sparkline_column
 from sandbox.report.statistics import steps
-from sandbox.results import Run
-from sandbox.sweep import Row
+from sandbox.results import Run, format_value
 
 TABLE = Table(
     [Column("rate", "rate / step", oracle="theory"), Column("tiny", "|dL/dh|", interval=False), "cause", "absent"],
@@ -33,6 +32,10 @@ TABLE = Table(
 
 class FakeRun(Run):
     """A run with its curves in memory."""
+
+    def __init__(self, path, info, metrics, rows):
+        names = [*info["axes"], "seed", *metrics, "status", "error"]
+        super().__init__(path, info, metrics, {name: [format_value(row.get(name)) for row in rows] for name in names})
 
     def curve(self, name, series):
         return self.info["_curves"]
@@ -243,8 +246,8 @@ def test_a_run_without_rows():
 
 def test_points_that_are_not_ok_are_counted_and_the_first_is_named():
     run = make_run()
-    run.rows[4]["status"] = "nonfinite: dh at t=13"
-    run.rows[5]["status"] = "error: x"
+    run.rows[4] |= {"status": "nonfinite", "error": "dh at t=13"}
+    run.rows[5] |= {"status": "error", "error": "x"}
     line = " 2 of 12 points not ok, the first: cell lstm, gain 2.0, seed 1: nonfinite: dh at t=13"
     assert line in plain(run)
     out, err = written(run, "csv")
@@ -454,7 +457,3 @@ def test_a_note_that_nobody_sees_goes_nowhere():
     with progress.bar(3, lambda: None, io.StringIO()):
         assert not progress.watched()
         progress.note("nobody")
-
-
-def test_row_status_says_failed():
-    assert Row(None, status="error: x").failed and not Row(None, status="nonfinite: dh").failed

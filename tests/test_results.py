@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 import random
 import re
 import shutil
@@ -12,9 +11,10 @@ import subprocess
 import numpy as np
 import pytest
 
-from sandbox import provenance, results, sweep
+from sandbox import provenance, sweep
 from sandbox.experiment import UsageError, experiment
-from sandbox.results import RunWriter, find, format_value, load, parse_value
+from sandbox.results import RunWriter, csvfile, find, format_value, journal, load, parse_value
+from sandbox.results import writer as writer_module
 
 
 @experiment(cell=["rnn", "lstm", "gru"], gain=[10.0, 9.0, 0.5], seeds=2)
@@ -103,12 +103,12 @@ def test_only_what_was_written_as_a_number_is_one(text):
 def test_table_in_canonical_order(tmp_path):
     path = record(tmp_path).path
     lines = (path / "table.csv").read_text().splitlines()
-    assert lines[0] == "cell,gain,seed,rate,steps,gate_gru,cause,gate_lstm,gate_rnn,status"
-    assert lines[1] == "gru,0.5,0,0.16666666666666666,0,inf,weights,,,nonfinite: dh at t=13"
+    assert lines[0] == "cell,gain,seed,rate,steps,gate_gru,cause,gate_lstm,gate_rnn,status,error"
+    assert lines[1] == "gru,0.5,0,0.16666666666666666,0,inf,weights,,,nonfinite,dh at t=13"
     assert [line.split(",")[:3] for line in lines[2:6]] == [
         ["gru", "0.5", "1"], ["gru", "9.0", "0"], ["gru", "9.0", "1"], ["gru", "10.0", "0"]
     ]  # fmt: skip
-    assert 'lstm,9.0,0,,,,,,,"error: no, way"' in lines
+    assert 'lstm,9.0,0,,,,,,,error,"no, way"' in lines
     assert len(lines) == 19
 
 
@@ -136,17 +136,28 @@ def test_bytes_do_not_depend_on_the_order_of_points(tmp_path):
 
 def test_rows_are_on_disk_as_soon_as_they_are_added(tmp_path):
     writer = record(tmp_path, stop_after=7)
-    assert not (writer.path / "table.csv").read_text().startswith("cell,gain,seed,status")
-    table = (writer.path / "table.csv").read_text()
-    assert table.count("\n") == 8 and table.endswith("\n")
+    assert sorted(file.name for file in writer.path.iterdir()) == ["journal", "run.json"]
+    assert (writer.path / "journal").read_bytes().count(b"\n") == 7
     assert json.loads((writer.path / "run.json").read_text())["status"] == "running"
     run = load(writer.path)
-    assert len(run.rows) == 7 and run.metrics[:2] == ["rate", "steps"]
+    assert len(run) == len(run.rows) == 7 and run.metrics[:2] == ["rate", "steps"]
     assert len(run.curve("profile", "grad_h")) == 7
     assert [row["cell"] for row in run.rows] == ["lstm"] + ["rnn"] * 6
 
 
-def test_a_growing_table_loses_nothing_when_a_column_is_new(tmp_path):
+def test_a_long_run_shows_whole_tables_now_and_then(tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_module, "SNAPSHOT_EVERY", 0.0)
+    writer = RunWriter(tmp_path, "sample", sample.grid(), [0, 1])
+    for count, row in enumerate(rows_of(sample, sample.grid(), [0, 1]), start=1):
+        writer._pause = 0.0
+        writer.add(row)
+        table = (writer.path / "table.csv").read_text()
+        assert table.count("\n") == 1 + count and table.endswith("\n")
+    writer.finish("finished")
+    assert files(writer.path) == files(record(tmp_path).path)
+
+
+def test_a_growing_run_loses_nothing(tmp_path):
     whole = load(record(tmp_path).path)
     for count in range(1, 18):
         run = load(record(tmp_path, stop_after=count).path)
@@ -211,14 +222,14 @@ def test_runs_of_one_second_do_not_share_a_directory(tmp_path):
 
 def test_a_taken_name_is_tried_again(tmp_path, monkeypatch):
     letters = iter("aaaaaabbb")
-    monkeypatch.setattr(results.secrets, "choice", lambda _: next(letters))
+    monkeypatch.setattr(writer_module.secrets, "choice", lambda _: next(letters))
 
-    class Frozen(results.datetime.datetime):
+    class Frozen(writer_module.datetime.datetime):
         @classmethod
         def now(cls, zone=None):
             return cls(2026, 11, 21, 20, 15, 3)
 
-    monkeypatch.setattr(results.datetime, "datetime", Frozen)
+    monkeypatch.setattr(writer_module.datetime, "datetime", Frozen)
     names = [record(tmp_path, stop_after=0).path.name for _ in range(2)]
     assert names == ["2026-11-21T20-15-03-aaa", "2026-11-21T20-15-03-bbb"]
 
@@ -232,31 +243,151 @@ def test_unwritable_root(tmp_path, monkeypatch, root):
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
 
 
-def test_a_full_disk_is_one_line(tmp_path, monkeypatch):
-    writer = RunWriter(tmp_path, "sample", sample.grid(), [0, 1])
-    rows = rows_of(sample, sample.grid(), [0, 1])
-    writer.add(next(rows))
-
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(writer._curve_file, "append", full)
-    refused(lambda: writer.add(next(rows)), f"cannot write {writer.path}: No space left on device")
-    writer.finish("failed")
-    assert len(load(writer.path).rows) == 1
-
-
 def test_a_rewrite_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     writer = record(tmp_path, stop_after=3)
+    RunWriter.resume(writer.path).finish("interrupted")
+    writer = RunWriter.resume(writer.path)
     before = (writer.path / "table.csv").read_bytes()
+    writer.add(list(rows_of(sample, sample.grid(), [0, 1]))[7])
 
     def fail(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(results.os, "replace", fail)
-    refused(lambda: writer.finish("finished"), f"cannot write {writer.path}: Input/output error")
+    with monkeypatch.context() as patch:
+        patch.setattr(csvfile.os, "replace", fail)
+        message = f"cannot write {writer.path}: Input/output error; 4 of 18 points are safe in its journal"
+        refused(lambda: writer.finish("finished"), message)
     assert (writer.path / "table.csv").read_bytes() == before
     assert not list(writer.path.glob(".*"))
+    assert len(load(writer.path)) == 4
+    writer.close()
+
+
+# ------------------------------------------------------------------------------------------------- going on
+
+
+def finish_off(path, exp=sample):
+    """Resume a run and do what is missing."""
+    with RunWriter.resume(path) as writer:
+        missing = [point for point in sweep.points(exp, exp.grid(), [0, 1])
+                   if (*point.values.values(), point.seed) not in writer.records]  # fmt: skip
+        for row in sweep.Serial(exp).run(missing):
+            writer.add(row)
+    return len(missing)
+
+
+@pytest.mark.parametrize("interrupted", [False, True])
+def test_a_run_that_was_broken_off_goes_on(tmp_path, interrupted):
+    whole = record(tmp_path).path
+    path = record(tmp_path, stop_after=7).path
+    if interrupted:
+        RunWriter.resume(path).finish("interrupted")
+        assert (path / "table.csv").exists() and (path / "journal").exists()
+    assert finish_off(path) == 11
+    assert files(path) == files(whole) and not (path / "journal").exists()
+    assert load(path).info["curves"] == load(whole).info["curves"]
+
+
+def test_a_finished_run_is_taken_up_again_without_loss(tmp_path):
+    path = record(tmp_path).path
+    before = files(path) | {"timing.csv": (path / "timing.csv").read_bytes()}
+    info = load(path).info
+    assert finish_off(path) == 0
+    assert files(path) | {"timing.csv": (path / "timing.csv").read_bytes()} == before
+    after = load(path).info
+    changing = ("seconds", "ended")
+    assert {**after, **dict.fromkeys(changing)} == {**info, **dict.fromkeys(changing)}
+
+
+def test_a_point_tried_again_replaces_its_row(tmp_path):
+    writer = record(tmp_path, finish=False)
+    again = next(rows_of(sample, sample.grid(), [0, 1]))
+    writer.add(sweep.Row(again.point, {"rate": 7.0}, {}, "ok", "", 1.5))
+    writer.finish("finished")
+    run = load(writer.path)
+    key = (*again.point.values.values(), again.point.seed)
+    assert len(run) == 18 and dict(zip(run.keys, run.rows, strict=True))[key]["rate"] == 7.0
+    assert run.seconds()[key] == 1.5 and key not in run.curve("profile", "grad_h")
+
+
+def test_two_processes_cannot_write_one_run(tmp_path):
+    path = record(tmp_path, stop_after=2).path
+    first = RunWriter.resume(path)
+    assert journal.locked(path)
+    refused(lambda: RunWriter.resume(path), f"{path} is being written by another process")
+    first.close()
+    assert not journal.locked(path)
+    RunWriter.resume(path).close()
+
+
+def test_every_cut_of_a_journal_loses_one_row_at_most(tmp_path):
+    path = record(tmp_path, stop_after=5).path
+    content = (path / "journal").read_bytes()
+    whole = [repr(row) for row in load(path).rows]
+    for size in range(0, len(content), 7):
+        (path / "journal").write_bytes(content[:size])
+        complete = content[:size].count(b"\n")
+        torn = not (size == 0 or content[:size].endswith(b"\n"))
+        run = load(path)
+        assert len(run) == complete
+        assert run.notes == ["the last line of the journal was cut off and is left out"] * torn
+        writer = RunWriter.resume(path)
+        assert writer.rows == complete
+        writer.add(list(rows_of(sample, sample.grid(), [0, 1]))[4])
+        writer.close()
+        kept = load(path)
+        assert kept.notes == [] and len(kept) == complete + (complete < 5)
+        if complete == 4:
+            assert [repr(row) for row in kept.rows] == whole
+
+
+def test_a_damaged_line_is_never_data(tmp_path):
+    path = record(tmp_path, stop_after=5).path
+    content = (path / "journal").read_bytes()
+    lines = content.splitlines(keepends=True)
+    rng = random.Random(0)
+    for _ in range(100):
+        at, bit = rng.randrange(len(content)), rng.randrange(8)
+        damaged = bytearray(content)
+        damaged[at] ^= 1 << bit
+        (path / "journal").write_bytes(damaged)
+        run = load(path)
+        assert len(run) in (3, 4) and len(run.notes) == 1  # 3: the end of a line was hit, and with it the next one
+    (path / "journal").write_bytes(b"".join([lines[0], b"\0" * 40 + b"\n", *lines[1:]]))
+    assert len(load(path)) == 5 and load(path).notes == ["1 damaged line of the journal left out"]
+
+
+class FullDisk:
+    """A file that takes so many bytes and no more."""
+
+    def __init__(self, file, room):
+        self.file, self.room = file, room
+
+    def write(self, data):
+        if not self.room:
+            raise OSError(28, "No space left on device")
+        taken = self.file.write(bytes(data[: self.room]))
+        self.room -= taken
+        return taken
+
+    def __getattr__(self, name):
+        return getattr(self.file, name)
+
+
+@pytest.mark.parametrize("room", [0, 1, 20, 100])
+def test_a_full_disk_is_one_line_and_spoils_nothing(tmp_path, room):
+    rows = rows_of(sample, sample.grid(), [0, 1])
+    writer = RunWriter(tmp_path, "sample", sample.grid(), [0, 1])
+    writer.add(next(rows))
+    true = writer._journal._file
+    writer._journal._file = FullDisk(true, room)
+    rule = f"cannot write {writer.path}: No space left on device; 1 of 18 points are safe in its journal"
+    refused(lambda: writer.add(next(rows)), rule)
+    writer._journal._file = true
+    assert len(load(writer.path)) == 1 and load(writer.path).notes == []
+    writer.close()
+    assert finish_off(writer.path) == 17
+    assert files(writer.path) == files(record(tmp_path).path)
 
 
 def test_the_commit_of_a_repository(tmp_path):
@@ -305,22 +436,22 @@ def test_text_axes_that_look_like_numbers_stay_text(tmp_path):
 
 
 def test_a_torn_last_line_is_left_out_and_named(tmp_path):
-    path = record(tmp_path, stop_after=5).path
+    path = record(tmp_path).path
     for name in ("table.csv", "curves.csv"):
         content = (path / name).read_bytes()
         (path / name).write_bytes(content[:-4])
     run = load(path)
-    assert len(run.rows) == 4
+    assert len(run.rows) == 17
     assert run.notes == ["the last line of table.csv was cut off and is left out"]
-    assert len(run.curve("profile", "grad_h")) == 4  # the curve of a point that is not in the table is not finished
+    assert len(run.curve("profile", "grad_h")) == 15  # the curve of a point that is not in the table does not count
     assert run.notes[1:] == ["the last line of curves.csv was cut off and is left out"]
 
 
 def test_every_cut_of_a_table_is_readable_or_refused(tmp_path):
-    path = record(tmp_path, stop_after=5).path
+    path = record(tmp_path).path
     content = (path / "table.csv").read_bytes()
     whole = load(path).rows
-    for size in range(len(content)):
+    for size in range(0, len(content), 3):
         (path / "table.csv").write_bytes(content[:size])
         try:
             rows = load(path).rows
@@ -339,28 +470,29 @@ def test_every_cut_of_a_table_is_readable_or_refused(tmp_path):
         ("run.json", '{"experiment": "x"}', "has no valid schema, axes"),
         ("table.csv", "", "has no header"),
         ("table.csv", "a,b\n1,2\n", "does not belong to this run"),
-        ("table.csv", "cell,gain,seed,status\nrnn,1.0,0\n", "line 2 is damaged (3 fields, expected 4)"),
-        ("table.csv", "cell,gain,seed,status\nrnn,x,0,ok\n", "is damaged (row rnn, x, 0)"),
-        ("table.csv", "cell,gain,seed,status\nrnn,1.0,0.5,ok\n", "is damaged"),
-        ("table.csv", 'cell,gain,seed,status\nrnn,1.0,0,"o"k\n', "line 2 is damaged"),
-        ("table.csv", "cell,gain,seed,status\nrnn,1.0,0,\udcff\n", "not UTF-8"),
+        ("table.csv", "cell,gain,seed,status,error\nrnn,1.0,0\n", "line 2 is damaged (3 fields, expected 5)"),
+        ("table.csv", "cell,gain,seed,status,error\nrnn,x,0,ok,\n", "is damaged (row rnn, x, 0)"),
+        ("table.csv", "cell,gain,seed,status,error\nrnn,1.0,0.5,ok,\n", "is damaged"),
+        ("table.csv", 'cell,gain,seed,status,error\nrnn,1.0,0,"o"k,\n', "line 2 is damaged"),
+        ("table.csv", "cell,gain,seed,status,error\nrnn,1.0,0,\udcff,\n", "not UTF-8"),
     ],
 )
 def test_damaged_files(tmp_path, name, content, part):
-    path = record(tmp_path, stop_after=2).path
+    path = record(tmp_path).path
     (path / name).write_bytes(content.encode("utf-8", "surrogateescape"))
     refused(lambda: load(path), part)
 
 
-def test_newer_schema_is_refused(tmp_path):
+@pytest.mark.parametrize(("schema", "age"), [(99, "a newer"), (1, "an older")])
+def test_another_schema_is_refused(tmp_path, schema, age):
     path = record(tmp_path, stop_after=2).path
     info = json.loads((path / "run.json").read_text())
-    (path / "run.json").write_text(json.dumps({**info, "schema": 99}))
-    refused(lambda: load(path), "written by a newer version (schema 99")
+    (path / "run.json").write_text(json.dumps({**info, "schema": schema}))
+    refused(lambda: load(path), f"written by {age} version (schema {schema}, not 2)")
 
 
 def test_missing_things(tmp_path):
-    path = record(tmp_path, stop_after=2).path
+    path = record(tmp_path).path
     (path / "table.csv").unlink()
     refused(lambda: load(path), "cannot read", "table.csv: No such file")
     refused(lambda: load(tmp_path / "gone"), "there is nothing of that name")
@@ -384,13 +516,51 @@ def test_finding_runs(tmp_path):
     refused(lambda: find("x", tmp_path / "none"), "no runs in")
 
 
-def test_the_newest_of_one_second_is_the_one_finished_last(tmp_path):
-    names = []
+def test_the_newest_of_one_second_is_the_one_started_last(tmp_path):
+    paths = []
     for letters in ("zzz", "aaa"):
         path = record(tmp_path).path
-        names.append(path.rename(path.parent / f"2026-01-01T00-00-00-{letters}"))
-    os.utime(names[0], ns=(1, 1))
-    assert find("sample", tmp_path) == names[1]
+        paths.append(path.rename(path.parent / f"2026-01-01T00-00-00-{letters}"))
+    assert find("sample", tmp_path) == paths[1]
+    info = paths[1] / "run.json"
+    info.write_text(re.sub(r'"started": "....', '"started": "1999', info.read_text()))
+    assert find("sample", tmp_path) == paths[0]
+
+
+def test_runs_by_number(tmp_path):
+    paths = []
+    for day in (1, 2, 3):
+        path = record(tmp_path).path
+        paths.append(path.rename(path.parent / f"2026-01-0{day}T00-00-00-a{day}c"))
+    assert find("sample@latest", tmp_path) == find("sample@-1", tmp_path) == paths[2]
+    assert find("sample@-3", tmp_path) == paths[0]
+    assert find("sample@a2c", tmp_path) == find("sample@2026-01-02", tmp_path) == paths[1]
+    refused(lambda: find("sample@-4", tmp_path), "run must be sample@-1 to sample@-3, got sample@-4")
+    refused(lambda: find("sample@-0", tmp_path), "run must be sample@-1 to sample@-3, got sample@-0")
+    refused(lambda: find("sample@", tmp_path), "unknown run 'sample@'; did you mean 'sample'?")
+    refused(lambda: find("sample@lastest", tmp_path), "unknown run 'sample@lastest'")
+
+
+def test_columns_as_arrays(tmp_path):
+    run = load(record(tmp_path).path)
+    assert run.column("cell").tolist() == [row["cell"] for row in run.rows]
+    assert run.column("gain").dtype == np.float64 and run.column("seed").dtype == np.int64
+    rate = run.column("rate")
+    assert rate.dtype == np.float64 and np.isnan(rate).sum() == 2  # two points raised an error
+    assert run.column("cause")[0] == "weights" and run.column("status")[0] == "nonfinite"
+    codes, values = run.codes("cell")
+    assert values == ["gru", "lstm", "rnn"] and [values[code] for code in codes] == run.column("cell").tolist()
+    refused(lambda: run.column("rat"), "unknown column 'rat'; did you mean 'rate'?")
+
+
+def test_a_column_of_words_that_float_would_take_is_text(tmp_path):
+    @experiment(tag=["a"], seeds=3)
+    def tagged(tag, seed):
+        return {"word": ["1_0", "infinity", "1"][seed], "number": [1, 2.5, None][seed]}
+
+    run = load(record(tmp_path, exp=tagged).path)
+    assert run.column("word").tolist() == ["1_0", "infinity"]
+    assert run.column("number").tolist() == [1.0, 2.5] and [row["number"] for row in run.rows] == [1, 2.5]
 
 
 def test_a_hundred_thousand_curve_rows(tmp_path):
@@ -408,7 +578,7 @@ def test_an_interrupt_while_a_run_is_set_up_leaves_nothing(tmp_path, monkeypatch
     def interrupted(*arguments):
         raise KeyboardInterrupt
 
-    for target, name in ((provenance, "collect"), (RunWriter, "_open")):
+    for target, name in ((provenance, "collect"), (RunWriter, "_write_info")):
         with monkeypatch.context() as patch:
             patch.setattr(target, name, interrupted)
             with pytest.raises(KeyboardInterrupt):

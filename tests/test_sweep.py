@@ -145,7 +145,8 @@ def test_metrics_become_plain_python():
         "flag": True, "text": "two lines", "missing": None,
     }  # fmt: skip
     assert [type(value) for value in row.metrics.values()] == [float, float, int, float, bool, str, type(None)]
-    assert row.status == "nonfinite: dh at t=13" and not row.failed
+    assert (row.status, row.error) == ("nonfinite", "dh at t=13") and not row.failed
+    assert all(sweep.Row(row.point, status=status).failed for status in ("error", "crashed", "timeout"))
 
 
 def test_curves_become_lists_in_the_order_given():

@@ -7,7 +7,7 @@ import shutil
 import signal
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import contextmanager
 
 import click
@@ -21,6 +21,27 @@ HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 class Terminated(KeyboardInterrupt):
     """SIGTERM: handled like Ctrl-C, with an exit code of its own."""
+
+
+class _First:
+    """What the first Ctrl-C does instead of stopping at once."""
+
+    def __init__(self, act: Callable[[], None]):
+        self.act, self.heard = act, False
+
+
+_first: _First | None = None
+
+
+@contextmanager
+def first_interrupt(act: Callable[[], None]):
+    """Let the first Ctrl-C call `act`, inside the signal's handler; the next one stops at once, as ever."""
+    global _first
+    _first = _First(act)
+    try:
+        yield
+    finally:
+        _first = None
 
 
 @contextmanager
@@ -41,6 +62,10 @@ def _interruptible():
 
     def stop(number, frame):
         nonlocal interrupt
+        if number == signal.SIGINT and _first is not None and not _first.heard:
+            _first.heard = True
+            _first.act()
+            return
         interrupt = {signal.SIGINT: KeyboardInterrupt, signal.SIGTERM: Terminated}.get(number, interrupt)
         if timed and _in_compiler(frame):
             signal.setitimer(signal.ITIMER_REAL, 0.02)

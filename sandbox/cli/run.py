@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from sandbox.axes import show_scalar
-from sandbox.cli.frame import HELP, format_option, out_option, print_columns
+from sandbox.cli.frame import HELP, first_interrupt, format_option, out_option, print_columns
 from sandbox.errors import UsageError
 
 
@@ -96,11 +96,14 @@ def _experiment_command(experiment) -> click.Command:
         click.Option(["--seed"], multiple=True, metavar="LIST", help="exactly these seeds"),
         click.Option(["--quick"], is_flag=True, help="the small grid that the tests run"),
         *_preset_option(experiment),
-        click.Option(["--dry-run", "--dry_run"], is_flag=True, help="say what would run; compute and write nothing"),
+        *_part_options(),
+        *_spread_options(),
+        click.Option(["--dry-run", "--dry_run"], is_flag=True,
+                     help="say what would run, what is done, and how long the rest would take"),
         click.Option(["--no-plot", "--no_plot"], is_flag=True, envvar="SANDBOX_NO_PLOT", help="write no picture"),
         out_option(),
         format_option(),
-    ]
+    ]  # fmt: skip
 
     def callback(**options):
         return _run(experiment, options)
@@ -109,6 +112,40 @@ def _experiment_command(experiment) -> click.Command:
         experiment.name, {**HELP}, callback, [*axes, *settings, *options], experiment.description,
         epilog="LIST is 32,64 or start:stop:step (stop included) or all.",
     )  # fmt: skip
+
+
+def _part_options() -> list[click.Option]:
+    """Which points of the grid run, and which of them again."""
+    part = dict(section="Which points")
+    return [
+        SectionOption(
+            ["--zip"], multiple=True, metavar="AXES", help="axes that vary together: --zip hidden,lr", **part
+        ),
+        SectionOption(
+            ["--where"], metavar="RULE", help="only points that fit: \"cell!='rnn' or seq_len<=100\"", **part
+        ),
+        SectionOption(["--sample"], metavar="K[:SEED]", help="K combinations, chosen at random", **part),
+        SectionOption(["--force"], is_flag=True, help="run points again that earlier runs have done", **part),
+        SectionOption(["--only-failed", "--only_failed"], is_flag=True, help="only points that failed before", **part),
+        SectionOption(
+            ["--resume"], metavar="RUN", help="go on with a run that was broken off: latest, -2, a name", **part
+        ),
+    ]
+
+
+def _spread_options() -> list[click.Option]:
+    """On what the points run."""
+    spread = dict(section="On what")
+    return [
+        SectionOption(["--jobs", "-j"], type=click.IntRange(1, 4096), metavar="N", envvar="SANDBOX_JOBS",
+                      help="worker processes  [default: one per core, once it pays]", **spread),
+        SectionOption(["--executor"], type=click.Choice(["local", "dask"]), default="local", show_default=True,
+                      help="processes of this machine, or Dask", **spread),
+        SectionOption(["--scheduler"], metavar="ADDRESS", help="of Dask: tcp://host:port  [default: one of its own]",
+                      **spread),
+        SectionOption(["--timeout-per-point", "--timeout_per_point"], type=click.FloatRange(min=0, min_open=True),
+                      metavar="SECONDS", help="end a point that takes longer", **spread),
+    ]  # fmt: skip
 
 
 def _preset_option(experiment) -> list[click.Option]:
@@ -145,55 +182,99 @@ def run_group(ctx):
 
 def _run(experiment, options: dict) -> int:
     """Check everything, then run, then print."""
-    from sandbox import sweep
+    from sandbox.study import Spread
+
+    if not options["out"]:
+        raise UsageError("--out must be a folder, got nothing")
+    spread = Spread(options["jobs"], options["executor"], options["scheduler"], options["timeout_per_point"])
+    planned = _resumed(experiment, options) if options["resume"] is not None else _planned(experiment, options)
+    if options["dry_run"]:
+        _print_plan(planned, spread)
+        return 0
+    if planned.complete is not None:
+        again = "" if planned.resumed else " (--force runs them again)"
+        click.echo(f"all {len(planned.points)} points are done in {planned.complete}/{again}", err=True)
+        path, failed = planned.complete, 0
+    else:
+        path, failed = _sweep(planned, spread)
+    print_run(path, options["format"], plot=not options["no_plot"])
+    return 1 if failed else 0
+
+
+def _planned(experiment, options: dict):
+    """Return the plan of a new run."""
+    from sandbox import selection, study
     from sandbox.experiment import resolve_seeds
 
     flags = {name: ",".join(options[name]) for name in experiment.axes if options[name]}
     settings = {name: options[name] for name in experiment.settings if options[name] is not None}
     listed = ",".join(options["seed"]) if options["seed"] else None
-    count = options["seeds"]
-    chosen = {"quick": options["quick"], "preset": options.get("preset")}
-    if count is None and listed is None:
-        count = experiment.overrides(**chosen).get("seeds", experiment.seeds)
-    seeds = resolve_seeds(count, listed)
-    grid = experiment.grid(flags, settings, **chosen)
-    parsed = experiment.parse_settings(settings)
-    total, root = sweep.count(grid, seeds), Path(options["out"])
-    if not options["out"]:
-        raise UsageError("--out must be a folder, got nothing")
-    if options["dry_run"]:
-        _print_plan(experiment, grid, seeds, settings, root)
-        return 0
-    path, failed = _sweep(experiment, grid, seeds, settings, parsed, root, total)
-    print_run(path, options["format"], plot=not options["no_plot"])
-    return 1 if failed else 0
+    chosen = {name: options.get(name) for name in ("quick", "preset")}
+    seeds = None if options["seeds"] is None and listed is None else resolve_seeds(options["seeds"], listed)
+    part = selection.read(options["zip"], options["where"], options["sample"], experiment.axes)
+    how = {name: options[name] for name in ("force", "only_failed")}
+    return study.plan(experiment, flags, settings, seeds=seeds, selection=part, root=options["out"], **chosen, **how)
 
 
-def _sweep(experiment, grid, seeds, settings, parsed, root: Path, total: int) -> tuple[Path, int]:
-    """Run every point into a new directory; return it and the number of points that raised."""
-    from sandbox import sweep
-    from sandbox.report.progress import bar
-    from sandbox.results import RunWriter
+def _resumed(experiment, options: dict):
+    """Return the plan of going on with a run; what the run decided cannot be said again."""
+    from sandbox import study
+
+    own = [
+        *experiment.axes,
+        *experiment.settings,
+        "seeds",
+        "seed",
+        "quick",
+        "preset",
+        "zip",
+        "where",
+        "sample",
+        "force",
+    ]
+    given = [name for name in own if options.get(name)]
+    if given:
+        flag = given[0].replace("_", "-")
+        raise UsageError(f"--resume must be given without --{flag}: the run it goes on with says what there is to do")
+    return study.resumption(experiment, options["resume"], options["out"], options["only_failed"])
+
+
+def _sweep(planned, spread) -> tuple[Path, int]:
+    """Run what is left of a plan; return the run's directory and the number of points that failed."""
+    from sandbox import study
+    from sandbox.report import progress as report
 
     command = shlex.join(["sandbox", *sys.argv[1:]])
-    table, picture = (shown and shown.as_dict() for shown in (experiment.table, experiment.picture))
-    shown = {"settings": settings, "command": command, "table": table, "picture": picture}
-    writer = RunWriter(root, experiment.name, grid, seeds, **shown)
-    failed, stats = 0, _kernel_stats()
+    stats, failed, runner = _kernel_stats(), 0, None
+
+    def drain() -> None:
+        if runner is None:
+            raise KeyboardInterrupt
+        runner.drain()
+        progress.tell("finishing the points that are running; Ctrl-C again stops at once")
+
+    def begun(started) -> None:
+        nonlocal runner
+        runner = started
+
+    def watch(row) -> None:
+        nonlocal failed
+        progress.advance()
+        failed += row.failed
+
     try:
-        with writer, bar(total, stats) as progress:
-            try:
-                for row in sweep.Serial(experiment, parsed).run(sweep.points(experiment, grid, seeds)):
-                    writer.add(row)
-                    progress.advance()
-                    failed += row.failed
-            finally:
-                writer.kernels = stats()
+        with report.bar(len(planned.todo), stats) as progress, first_interrupt(drain):
+            note = (lambda texts: report.note(*texts)) if report.watched() else None
+            path = study.carry_out(planned, spread, command=command, watch=watch, begun=begun, counters=stats,
+                                   note=note, say=progress.tell)  # fmt: skip
     except KeyboardInterrupt as interrupt:
-        kept = f"{writer.rows} of {total} points kept in {writer.path}/"
-        raise type(interrupt)(kept if writer.rows else "no point had finished, nothing was kept") from None
-    _record_kernels(writer.kernels)
-    return writer.path, failed
+        (kept,) = getattr(interrupt, "__notes__", [None])
+        again = shlex.join(["sandbox", "run", planned.experiment.name, "--resume", "latest", *_out(planned.root)])
+        raise type(interrupt)(
+            f"{kept} ({again} goes on)" if kept else "no point had finished, nothing was kept"
+        ) from None
+    _record_kernels(stats())
+    return path, failed
 
 
 def _kernel_stats() -> Callable[[], dict | None]:
@@ -223,16 +304,40 @@ def _record_kernels(stats: dict | None) -> None:
         click.echo(f"compiled {stats['compiled']} kernels in {stats['seconds']:.1f} s", err=True)
 
 
-def _print_plan(experiment, grid, seeds, settings, root: Path) -> None:
-    from sandbox.sweep import count
+def _out(root: Path) -> list[str]:
+    return [] if str(root) == "results" else ["--out", str(root)]
 
-    total = count(grid, seeds)
-    click.echo(f"{experiment.name}: {total} points = {total // len(seeds)} combinations x {len(seeds)} seeds")
-    texts = {**grid, "seed": seeds}
+
+def _print_plan(planned, spread) -> None:
+    """Say what would run, what of it is done, and how long the rest would take."""
+    from sandbox.estimate import estimate, told
+    from sandbox.study import history
+
+    name, seeds, total = planned.experiment.name, planned.seeds, len(planned.points)
+    combinations = len({tuple(point.values.values()) for point in planned.points})
+    thinned = "" if combinations * len(seeds) == total else ", thinned"
+    click.echo(f"{name}: {total} points = {combinations} combinations x {len(seeds)} seeds{thinned}")
+    texts = {**planned.grid, "seed": seeds}
     rows = [(f"  {name}", ", ".join(map(show_scalar, values)), f"({len(values)})") for name, values in texts.items()]
-    print_columns([*rows, *((f"  --{name}", text, "") for name, text in settings.items())])
-    click.echo(f"would write {root / experiment.name}/<time>-<id>/: table.csv ({total} rows), curves.csv, timing.csv,"
-               " run.json")  # fmt: skip
+    part = planned.selection
+    rows += [("  --zip", ",".join(names), "") for names in part.zips]
+    rows += [("  --where", part.where, "")] if part.where else []
+    rows += [("  --sample", ":".join(map(str, part.sample)), "")] if part.sample else []
+    print_columns([*rows, *((f"  --{name}", text, "") for name, text in planned.settings.items())])
+    found = ", ".join(f"{len(keys)} in {path}/" for path, keys in planned.done.items())
+    click.echo(f"done: {total - len(planned.todo)} of {total}" + (f" ({found})" if found else ""))
+    if planned.todo:
+        jobs = spread.jobs or _cores()
+        click.echo(f"left: {told(estimate(planned.todo, history(name, planned.root), jobs))}")
+    folder = planned.resumed or planned.complete or planned.root / name / "<time>-<id>"
+    verb = "would go on in" if planned.resumed else "would show" if planned.complete else "would write"
+    click.echo(f"{verb} {folder}/: table.csv ({total} rows), curves.csv, timing.csv, run.json")
+
+
+def _cores() -> int:
+    from sandbox.workers import default_jobs
+
+    return default_jobs()
 
 
 def print_run(path: Path, format: str | None, plot: bool = False) -> None:

@@ -10,21 +10,27 @@ from typing import TextIO
 Stats = Callable[[], dict | None]
 
 
-_current = None  # the bar that is on screen: what runs inside a point may say how far it is
+_say: Callable[..., None] | None = None  # what runs inside a point may say how far it is, to one who looks
+
+
+def watch(say: Callable[..., None] | None) -> None:
+    """Let `say` be called with the texts of every `note` from now on; None: nobody looks."""
+    global _say
+    _say = say
 
 
 def watched() -> bool:
     """Whether anyone would see a `note`."""
-    return _current is not None
+    return _say is not None
 
 
 def note(*texts: str) -> None:
     """Say what the running point is doing, below the bar: the first of the texts, which grow shorter, that fits.
 
-    Replaced by the next note, gone with the point; nothing where nobody looks.
+    Replaced by the next note, gone with the point; nothing where nobody looks. A worker process sends it to its parent.
     """
-    if _current is not None:
-        _current.say(*texts)
+    if _say is not None:
+        _say(*texts)
 
 
 class Silent:
@@ -102,14 +108,12 @@ class _Bar:
         self.task = self.progress.add_task("", total=total)
 
     def __enter__(self):
-        global _current
-        _current = self
+        watch(self.say)
         self.progress.start()
         return self
 
     def __exit__(self, *error) -> None:
-        global _current
-        _current = None
+        watch(None)
         self.progress.stop()
 
     def say(self, *texts: str) -> None:

@@ -1,0 +1,221 @@
+"""The journal of a run: one line for each finished point, kept until the tables are written.
+
+A line is the CRC-32 of its content in eight hexadecimal digits, a space, and the content as JSON: key, metrics, status,
+error, seconds, the columns of its curves, and their lines of ``curves.csv``. A line goes to the file in one write. One
+that was cut off, by a kill or by a full disk, fails its checksum or has no end: it is told apart, counted, and never
+read as data. Of several lines with one key the last one counts: a point that failed may have been tried again.
+
+Killing the process loses nothing that was appended. What a power failure may cost is the last second: the file is
+synchronised about that often.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from sandbox.axes import Scalar
+from sandbox.results.values import curve_lines
+from sandbox.sweep import FAILED, Row
+
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None
+
+__all__ = ["Journal", "Record", "locked"]
+
+NAME = "journal"
+SYNC_EVERY = 1.0  # seconds, and never more than a twentieth of the time
+
+
+@dataclass(frozen=True)
+class Record:
+    """A finished point as it is kept: `Row` without its curves, which are text already.
+
+    `columns` is ``{curve: [x, series, ...]}``, `lines` the point's lines of ``curves.csv``.
+    """
+
+    key: tuple[Scalar, ...]
+    metrics: dict[str, Scalar | None]
+    status: str
+    error: str
+    seconds: float
+    columns: dict[str, list[str]]
+    lines: str = ""
+
+    @classmethod
+    def of(cls, row: Row) -> Record:
+        """Return the record of a row."""
+        key = (*row.point.values.values(), row.point.seed)
+        columns = {name: list(curve) for name, curve in row.curves.items()}
+        seconds = round(row.seconds, 6)
+        return cls(key, row.metrics, row.status, row.error, seconds, columns, curve_lines(key, row.curves))
+
+    @property
+    def failed(self) -> bool:
+        """Whether the point gave no result and should be tried again."""
+        return self.status in FAILED
+
+    def encode(self) -> bytes:
+        """Return the record as a line of the journal."""
+        content = json.dumps(
+            [self.key, self.metrics, self.status, self.error, self.seconds, self.columns, self.lines],
+            ensure_ascii=True, separators=(",", ":"),
+        ).encode()  # fmt: skip
+        return b"%08x %s\n" % (zlib.crc32(content), content)
+
+    @classmethod
+    def decode(cls, line: bytes) -> Record | None:
+        """Return the record of a line; None for a line that is damaged."""
+        content = line[9:-1]
+        if not line.endswith(b"\n") or line[:9] != b"%08x " % zlib.crc32(content):
+            return None
+        try:
+            key, *rest = json.loads(content)
+            return cls(tuple(key), *rest)
+        except (ValueError, TypeError):
+            return None
+
+
+class Journal:
+    """The journal of one run, open for appending and locked against other processes.
+
+    Parameters
+    ----------
+    folder
+        The run's directory. A journal that is there already is read, and an end that was cut off is removed.
+
+    Attributes
+    ----------
+    records
+        ``{key: Record}`` of all points so far, without the lines of their curves: those stay on disk.
+
+    Raises
+    ------
+    BlockingIOError
+        When another process is writing this run.
+    OSError
+        When it cannot be read or written.
+    """
+
+    def __init__(self, folder: Path):
+        self.path = folder / NAME
+        self.records: dict[tuple, Record] = {}
+        self._places: dict[tuple, tuple[int, int]] = {}
+        self._file = open(self.path, "a+b", buffering=0)
+        try:
+            _lock(self._file)
+            end = 0
+            for start, line, record in _scan(self.path):
+                if record is not None:
+                    self._take(record, start, len(line))
+                if line.endswith(b"\n"):
+                    end = start + len(line)
+            self._file.truncate(end)
+        except BaseException:
+            self._file.close()
+            raise
+        self._synced, self._pause = time.monotonic(), SYNC_EVERY
+
+    def append(self, record: Record) -> None:
+        """Write one record; after a return it survives the end of this process, however that ends."""
+        line, start = record.encode(), self._file.seek(0, os.SEEK_END)
+        try:
+            rest = memoryview(line)
+            while rest:
+                rest = rest[self._file.write(rest) :]
+        except BaseException:  # a full disk, an interrupt: what was begun must not spoil the next line
+            with suppress(OSError):
+                self._file.truncate(start)
+            raise
+        self._take(record, start, len(line))
+        if time.monotonic() - self._synced > self._pause:
+            self.sync()
+
+    def sync(self) -> None:
+        """Hand everything to the disk itself."""
+        started = time.monotonic()
+        os.fsync(self._file.fileno())
+        self._synced = time.monotonic()
+        self._pause = max(SYNC_EVERY, 20 * (self._synced - started))
+
+    def lines(self, key: tuple) -> str:
+        """Return the lines of ``curves.csv`` of one point."""
+        start, size = self._places[key]
+        with self.path.open("rb") as file:
+            file.seek(start)
+            return Record.decode(file.read(size)).lines
+
+    def close(self) -> None:
+        """Close the file, which unlocks it."""
+        self._file.close()
+
+    def remove(self) -> None:
+        """Close and delete: the tables hold everything."""
+        self._file.close()
+        self.path.unlink(missing_ok=True)
+
+    def _take(self, record: Record, start: int, size: int) -> None:
+        self.records[record.key] = replace(record, lines="")  # they stay on disk: long curves would fill the memory
+        self._places[record.key] = (start, size)
+
+
+def read(folder: Path, notes: list[str]) -> dict[tuple, Record]:
+    """Return ``{key: Record}`` of a run's journal, with the lines of its curves; what was left out goes to `notes`."""
+    records, damaged, torn = {}, 0, False
+    for _, line, record in _scan(folder / NAME):
+        if record is not None:
+            records[record.key] = record
+        elif line.endswith(b"\n"):
+            damaged += 1
+        else:
+            torn = True
+    if torn:
+        notes.append("the last line of the journal was cut off and is left out")
+    if damaged:
+        notes.append(f"{damaged} damaged line{'s' if damaged > 1 else ''} of the journal left out")
+    return records
+
+
+def locked(folder: Path) -> bool:
+    """Whether a process is writing this run at this moment."""
+    try:
+        file = (folder / NAME).open("rb")
+    except OSError:
+        return False
+    with file:
+        try:
+            _lock(file)
+        except OSError:
+            return True
+    return False
+
+
+def _scan(path: Path) -> Iterator[tuple[int, bytes, Record | None]]:
+    """Yield place, bytes and content of every line."""
+    start = 0
+    with path.open("rb") as file:
+        for line in file:
+            yield start, line, Record.decode(line)
+            start += len(line)
+
+
+def _lock(file) -> None:
+    """Lock a file until it is closed; the system forgets the lock of a killed process.
+
+    Where there is no `fcntl`, a run is not protected against being resumed twice at once.
+    """
+    if fcntl is not None:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass

@@ -1,0 +1,275 @@
+"""Writing a run: a new directory, a journal line for each finished point, and tables in canonical order at the end."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import secrets
+import shutil
+import time
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from sandbox import provenance
+from sandbox.axes import Scalar
+from sandbox.errors import UsageError
+from sandbox.results import reader
+from sandbox.results.csvfile import replace_file
+from sandbox.results.journal import Journal, Record
+from sandbox.results.values import line
+from sandbox.sweep import Row
+
+__all__ = ["SCHEMA", "RunWriter"]
+
+SCHEMA = 2
+_DIGITS = "0123456789abcdefghijklmnopqrstuvwxyz"
+SNAPSHOT_EVERY = 10.0  # seconds between two tables of a run that goes on, and never more than a twentieth of the time
+
+
+class RunWriter:
+    """A run directory open for rows. As a context manager it ends the run whatever happens.
+
+    A run that breaks off before its first row leaves nothing behind. One that breaks off later keeps its journal, from
+    which `resume` goes on.
+
+    Parameters
+    ----------
+    root
+        Folder of all results, made when missing.
+    name, grid, seeds
+        Experiment, axes with their values in column order, seeds.
+    points
+        Number of points of the sweep, when not every combination is run.
+    **facts
+        What else is kept in ``run.json``, JSON-ready: command, settings, selection, code, table, picture.
+
+    Raises
+    ------
+    UsageError
+        When the directory cannot be made or written.
+    """
+
+    def __init__(
+        self,
+        root: Path | str,
+        name: str,
+        grid: Mapping[str, Sequence[Scalar]],
+        seeds: Sequence[int],
+        *,
+        points: int | None = None,
+        **facts: object,
+    ):
+        axes = {axis: list(values) for axis, values in grid.items()}
+        self._begin({
+            "schema": SCHEMA, "experiment": name, "command": "", "axes": axes, "seeds": list(seeds), "settings": {},
+            "selection": {}, "points": points if points is not None else _size(axes, seeds), "rows": 0,
+            "status": "running", "statuses": {}, "started": _now(), "ended": None, "seconds": None, "kernels": None,
+            "curves": {}, "layouts": [], "code": {}, "reused": {}, "table": None, "picture": None,
+            **facts, **provenance.collect(),
+        })  # fmt: skip
+        try:
+            self.path = _new_directory(Path(root) / name)
+        except OSError as error:
+            raise UsageError(f"--out must be a folder that can be written, got {root} ({error.strerror})") from error
+        try:
+            self._journal = Journal(self.path)
+            self._write_info()
+        except OSError as error:
+            self._remove()
+            raise self._unwritable(error) from error
+        except BaseException:  # an interrupt before there is anything to keep
+            self._remove()
+            raise
+
+    @classmethod
+    def resume(cls, path: Path | str) -> RunWriter:
+        """Open an existing run to go on with it; its rows are in `records`.
+
+        Raises
+        ------
+        UsageError
+            When it is damaged, cannot be written, or another process is writing it.
+        """
+        self = cls.__new__(cls)
+        self.path = Path(path)
+        run = reader.load(self.path)
+        self._begin(run.info)
+        try:
+            if not run.journaled:
+                replace_file(self.path / "journal", (record.encode() for record in run.records()))
+            self._journal = Journal(self.path)
+            self.info.update(status="running", ended=None)
+            self._write_info()
+        except BlockingIOError as error:
+            raise UsageError(f"{self.path} is being written by another process") from error
+        except OSError as error:
+            raise self._unwritable(error) from error
+        return self
+
+    def _begin(self, info: dict) -> None:
+        self.info, self.kernels, self._journal = info, None, None
+        self._clock = self._shown = time.perf_counter()
+        self._pause, self._spent = SNAPSHOT_EVERY, info["seconds"] or 0.0
+
+    def __enter__(self) -> RunWriter:
+        return self
+
+    def __exit__(self, kind, error, trace) -> None:
+        if kind is None:
+            self.finish("finished")
+        elif not self.records:
+            self._remove()
+        else:
+            with suppress(UsageError):  # what stopped the run is the better message
+                self.finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
+            self.close()
+            error.add_note(f"{len(self.records)} of {self.info['points']} points kept in {self.path}/")
+
+    @property
+    def axes(self) -> list[str]:
+        """Names of the axes in column order."""
+        return list(self.info["axes"])
+
+    @property
+    def records(self) -> dict[tuple, Record]:
+        """``{(axes..., seed): Record}`` of all points so far."""
+        return self._journal.records
+
+    @property
+    def rows(self) -> int:
+        """Number of points so far."""
+        return len(self.records)
+
+    def add(self, row: Row) -> None:
+        """Keep the row of a finished point; after a return it survives the end of this process.
+
+        Raises
+        ------
+        UsageError
+            When it cannot be written. Rows before it are safe.
+        """
+        self.take(Record.of(row))
+
+    def take(self, record: Record) -> None:
+        """Keep a record, such as that of a point which another run has done; errors as in `add`."""
+        try:
+            self._journal.append(record)
+            if time.perf_counter() - self._shown > self._pause:
+                self._snapshot()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def finish(self, status: str) -> None:
+        """Write the tables in canonical order and close the run with `status`.
+
+        The journal goes when every point is there; until then it stays, for `resume`. Errors as in `add`.
+        """
+        records = self._ordered()
+        self.info.update(
+            rows=len(records),
+            status=status,
+            statuses=dict(sorted(Counter(record.status for record in records).items())),
+            ended=_now(),
+            seconds=round(self._spent + time.perf_counter() - self._clock, 3),
+            kernels=self.kernels,
+            layouts=_layouts(records),
+            curves=_declared(records),
+        )
+        key = [*self.axes, "seed"]
+        try:
+            self._journal.sync()
+            self._write_table(records)
+            curves = (self._journal.lines(record.key).encode() for record in records if record.columns)
+            self._write("curves.csv", [*key, "curve", "x", "series", "value"], curves)
+            timing = (line([*record.key, record.seconds]).encode() for record in records)
+            self._write("timing.csv", [*key, "seconds"], timing)
+            self._write_info()
+            if status == "finished":
+                self._journal.remove()
+            else:
+                self.close()
+        except OSError as error:
+            raise self._unwritable(error) from error
+
+    def close(self) -> None:
+        """Close the journal as it is; a run that is closed but not finished reads like one that was killed."""
+        self._journal.close()
+
+    def _ordered(self) -> list[Record]:
+        return [self.records[key] for key in sorted(self.records)]
+
+    def _snapshot(self) -> None:
+        """Show who reads ``table.csv`` how far the run is."""
+        started = time.perf_counter()
+        self._write_table(self._ordered())
+        self._shown = time.perf_counter()
+        self._pause = max(SNAPSHOT_EVERY, 20 * (self._shown - started))
+
+    def _write_table(self, records: Sequence[Record]) -> None:
+        columns = list(dict.fromkeys(name for names in _layouts(records) for name in names))
+        body = (
+            line([*record.key, *map(record.metrics.get, columns), record.status, record.error]) for record in records
+        )
+        self._write("table.csv", [*self.axes, "seed", *columns, "status", "error"], (text.encode() for text in body))
+
+    def _write(self, name: str, header: Sequence[str], body: Iterable[bytes]) -> None:
+        def chunks():
+            yield line(header).encode()
+            yield from body
+
+        replace_file(self.path / name, chunks())
+
+    def _write_info(self) -> None:
+        text = json.dumps(self.info, indent=2, ensure_ascii=False, allow_nan=False)
+        replace_file(self.path / "run.json", [text.encode("utf-8", "backslashreplace"), b"\n"])
+
+    def _remove(self) -> None:
+        """Leave nothing of a run without rows, nor an empty folder of its experiment."""
+        if self._journal is not None:
+            self._journal.close()
+        shutil.rmtree(self.path, ignore_errors=True)
+        with suppress(OSError):  # others have runs there
+            self.path.parent.rmdir()
+
+    def _unwritable(self, error: OSError) -> UsageError:
+        kept = f"; {self.rows} of {self.info['points']} points are safe in its journal" if self.rows else ""
+        return UsageError(f"cannot write {self.path}: {error.strerror or error}{kept}")
+
+
+def _size(axes: Mapping[str, Sequence], seeds: Sequence[int]) -> int:
+    size = len(seeds)
+    for values in axes.values():
+        size *= len(values)
+    return size
+
+
+def _layouts(records: Sequence[Record]) -> list[list[str]]:
+    """Return the different lists of metrics that rows have: cells differ in their gates."""
+    return [list(names) for names in dict.fromkeys(tuple(record.metrics) for record in records)]
+
+
+def _declared(records: Sequence[Record]) -> dict[str, dict]:
+    """Return ``{curve: {"x": name, "series": names}}`` of all curves."""
+    declared: dict[str, dict] = {}
+    for record in records:
+        for name, (x, *series) in record.columns.items():
+            known = declared.setdefault(name, {"x": x, "series": []})
+            known["series"] += [each for each in series if each not in known["series"]]
+    return dict(sorted(declared.items()))
+
+
+def _now() -> str:
+    return datetime.datetime.now().astimezone().isoformat(timespec="milliseconds")
+
+
+def _new_directory(folder: Path) -> Path:
+    """Make a directory nobody else has: the time says when, three random characters keep simultaneous runs apart."""
+    folder.mkdir(parents=True, exist_ok=True)
+    while True:
+        stamp = datetime.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
+        path = folder / f"{stamp}-{''.join(secrets.choice(_DIGITS) for _ in range(3))}"
+        with suppress(FileExistsError):
+            path.mkdir()
+            return path
