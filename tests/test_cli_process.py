@@ -195,10 +195,10 @@ def test_sixty_columns_cut_no_number(here):
     text = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     table = [line for line in text.splitlines() if "│" in line]
     wide = [line for line in call("show", "quick")[0].splitlines() if "│" in line]
-    assert len(table) == 5 and all(len(line) <= 60 for line in table)
-    assert all(whole.startswith(line) and len(line) < len(whole) for whole, line in zip(wide, table))
-    assert "0.3333" in text and "1.000e-09" in text
-    assert "1 column left out at 60 characters: profile" in text and "--format plain" in text
+    assert all(len(line) <= 60 for line in table)
+    numbers = {number for line in wide for number in line.split()} - {"│"}
+    assert numbers - set(" ".join(table).split()) == set()
+    assert {"0.3333", "1.000e-09", "▁▃"} <= numbers
 
 
 def test_sixty_columns_hold_the_live_line_of_a_training_run(here):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import sys
 import threading
@@ -13,6 +14,7 @@ import click
 
 from sandbox.errors import UsageError, did_you_mean, unknown
 from sandbox.report import FORMATS
+from sandbox.report.wrapping import fill, pad, size, words
 
 HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
@@ -165,11 +167,34 @@ def _click_message(error: click.ClickException) -> str:
 
 
 def print_columns(rows: Sequence[Sequence[str]], err: bool = False) -> None:
-    """Print rows of text in columns as wide as their content."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    """Print rows of text in columns as wide as their content.
+
+    On a terminal that is too narrow as many columns as leave room are aligned; the others follow below each other,
+    wrapped by words.
+    """
+    widths = [max(map(size, column)) for column in zip(*rows, strict=True)]
+    stream = sys.stderr if err else sys.stdout
+    width = shutil.get_terminal_size().columns if stream.isatty() else None
+    aligned = len(widths) if width is None else _aligned(widths, width)
     for row in rows:
-        cells = (text.ljust(width) for text, width in zip(row, widths, strict=True))
-        click.echo("  ".join(cells).rstrip(), err=err)
+        first = "  ".join(map(pad, row[:aligned], widths))
+        rest = [text for text in row[aligned:] if text]
+        if not rest:
+            click.echo(first.rstrip(), err=err)
+        first += "  " if aligned else ""
+        for text in rest:
+            indent = " " * (size(first) if aligned else 0 if text is rest[0] else 4)
+            hanging = indent + "  " * (len(rest) > 1)
+            for line in fill(words(text), width, first if text is rest[0] else indent, hanging):
+                click.echo(line, err=err)
+
+
+def _aligned(widths: Sequence[int], width: int) -> int:
+    """Return how many columns from the left can be aligned with room for the others behind them."""
+    if sum(widths) + 2 * (len(widths) - 1) <= width:
+        return len(widths)
+    room = [min(max(24, width // 4), max(widths[at:])) for at in range(len(widths))]
+    return max((at for at in range(len(widths)) if sum(widths[:at]) + 2 * at + room[at] <= width), default=0)
 
 
 def out_option() -> click.Option:

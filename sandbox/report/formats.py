@@ -1,4 +1,4 @@
-"""The formats of a report: ``rich`` and ``plain`` for people, ``csv``, ``md`` and ``json`` for other programs."""
+"""The formats of a report: ``rich`` and ``plain`` for people, ``csv``, ``md``, ``tex``, ``json`` for other programs."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import math
 from typing import TextIO
 
 from sandbox.axes import show_scalar
-from sandbox.report.build import Field, Report
-from sandbox.report.layout import column_texts, write_plain, write_rich
+from sandbox.report.build import Cell, Field, Report
+from sandbox.report.layout import cell_texts, write_plain, write_rich
+from sandbox.report.numbers import as_summary
 from sandbox.report.statistics import Summary
+from sandbox.report.tex import tex
 
-FORMATS = ("rich", "plain", "csv", "md", "json")
+FORMATS = ("rich", "plain", "csv", "md", "tex", "json")
 
 
 def write(report: Report, format: str | None, out: TextIO, err: TextIO) -> None:
@@ -23,7 +25,7 @@ def write(report: Report, format: str | None, out: TextIO, err: TextIO) -> None:
     format
         One of `FORMATS`; None chooses ``rich`` on a terminal and ``plain`` elsewhere.
     out, err
-        ``csv``, ``md`` and ``json`` put the table alone on `out` and what is said around it on `err`.
+        ``csv``, ``md``, ``tex`` and ``json`` put the table alone on `out` and what is said around it on `err`.
 
     Raises
     ------
@@ -36,7 +38,7 @@ def write(report: Report, format: str | None, out: TextIO, err: TextIO) -> None:
         return write_rich(report, out, unicode)
     if format == "plain":
         return write_plain(report, out, unicode)
-    writers = {"csv": _write_csv, "md": _write_markdown, "json": _write_json}
+    writers = {"csv": _write_csv, "md": _write_markdown, "tex": _write_tex, "json": _write_json}
     if format not in writers:
         raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format}")
     writers[format](report, out, unicode)
@@ -53,9 +55,12 @@ def _write_csv(report: Report, out: TextIO, unicode: bool) -> None:
     """Write every axis and, per number, mean, interval and n at full precision; a sparkline is no data."""
     fields = [(at, field) for at, field in enumerate(report.fields) if field.kind != "spark"]
     writer = csv.writer(out, lineterminator="\n")
+    quoting = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
     writer.writerow(name for _, field in fields for name in _csv_names(field))
     for row in report.rows:
-        writer.writerow(text for at, field in fields for text in _csv_cell(row[at]))
+        texts = [text for at, field in fields for text in _csv_cell(field, row[at])]
+        # The module leaves a lone carriage return bare, and then cannot read it.
+        (quoting if any("\r" in text for text in texts) else writer).writerow(texts)
 
 
 def _csv_names(field: Field) -> list[str]:
@@ -63,8 +68,11 @@ def _csv_names(field: Field) -> list[str]:
     return [field.key + end for end in ends]
 
 
-def _csv_cell(cell: object) -> list[str]:
-    parts = [cell.mean, cell.low, cell.high, cell.n] if isinstance(cell, Summary) else [cell]
+def _csv_cell(field: Field, cell: Cell) -> list[str]:
+    parts = [cell]
+    if field.kind == "number":
+        summary = as_summary(cell)
+        parts = [summary.mean, summary.low, summary.high, summary.n]
     return ["" if part is None else show_scalar(part) for part in parts]
 
 
@@ -75,8 +83,13 @@ def _write_markdown(report: Report, out: TextIO, unicode: bool) -> None:
     fields = [report.fields[index] for index in report.shown]
     out.write(row(field.heading for field in fields))
     out.write(row("---:" if field.numeric else "---" for field in fields))
-    for texts in zip(*column_texts(report, unicode), strict=True):
+    columns = [cell_texts(report.fields[at], [row[at] for row in report.rows], unicode, False) for at in report.shown]
+    for texts in zip(*columns, strict=True):
         out.write(row(texts))
+
+
+def _write_tex(report: Report, out: TextIO, unicode: bool) -> None:
+    out.write(tex(report))
 
 
 def _write_json(report: Report, out: TextIO, unicode: bool) -> None:
@@ -103,7 +116,9 @@ def _json_cell(cell: object) -> object:
     """Return a cell as JSON, which has no NaN and no infinity: they become null."""
     if isinstance(cell, Summary):
         return {"mean": _number(cell.mean), "low": _number(cell.low), "high": _number(cell.high), "n": cell.n}
-    return [_number(value) for value in cell] if isinstance(cell, tuple) else cell
+    if isinstance(cell, tuple):
+        return [_number(value) for value in cell]
+    return _number(cell) if isinstance(cell, float) else cell
 
 
 def _number(value: float | None) -> float | None:

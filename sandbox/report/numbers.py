@@ -36,8 +36,18 @@ def write_number(value: float | None, decimals: int, letter: str) -> str:
     return f"{value:z.{decimals}{letter}}"
 
 
-def number_parts(summary: Summary, interval: bool) -> tuple[str, str, str, str]:
+def as_summary(cell: Summary | float | None) -> Summary:
+    """Return the cell of a number column as a `Summary`; a bare number is one without an interval."""
+    if isinstance(cell, Summary):
+        return cell
+    if cell is None:
+        return Summary(None, None, None, 0, 0)
+    return Summary(float(cell), None, None, 1, 1, whole=isinstance(cell, int))
+
+
+def number_parts(cell: Summary | float | None, interval: bool) -> tuple[str, str, str, str]:
     """Return mean, low, high and ``n/total`` as text, all with the digits the largest of them needs."""
+    summary = as_summary(cell)
     if summary.mean is None:
         return (MISSING, "", "", "")
     shown = [summary.mean, *((summary.low, summary.high) if interval and summary.low is not None else ())]
@@ -50,6 +60,12 @@ def number_parts(summary: Summary, interval: bool) -> tuple[str, str, str, str]:
     return (mean, low, high, f"{summary.n}/{summary.total}" if summary.n < summary.total else "")
 
 
+def number_text(cell: Summary | float | None, interval: bool) -> str:
+    """Return ``mean [low high] n/total``, without the parts that there are none of."""
+    mean, low, high, count = number_parts(cell, interval)
+    return " ".join(filter(None, (mean, f"[{low} {high}]" if low else "", count)))
+
+
 def align(texts: Sequence[str]) -> list[str]:
     """Return texts padded to one width with their decimal points in one place."""
     parts = [text.partition(".") for text in texts]
@@ -58,9 +74,9 @@ def align(texts: Sequence[str]) -> list[str]:
     return [head.rjust(left) + (point + tail).ljust(right) for head, point, tail in parts]
 
 
-def number_column(summaries: Sequence[Summary], interval: bool) -> list[str]:
+def number_column(cells: Sequence[Summary | float | None], interval: bool) -> list[str]:
     """Return a column of ``mean [low high] n/total``, aligned; the interval only where there is one."""
-    parts = [number_parts(summary, interval) for summary in summaries]
+    parts = [number_parts(cell, interval) for cell in cells]
     means, lows, highs = (align([part[at] for part in parts]) for at in range(3))
     ranges = [  # what pads the upper end stands behind the bracket
         f" [{low} {high.rstrip()}]{' ' * (len(high) - len(high.rstrip()))}"
