@@ -1,8 +1,7 @@
-"""What decides the numbers of a study, as hashes: two equal ones mean the same bits.
+"""Which code makes the numbers: two short hashes that say whether two places would give the same row.
 
-Counted are the sources of everything on the way to a number and the versions of the compiler and of NumPy; not the
-processor, whose vectors do not matter to the bits (docs/how-it-works.md), and not what only carries numbers about,
-compares or shows them. Whether kernels are compiled counts: as plain Python they promise no bits.
+One is of the package and of the compiler's versions, the other of an experiment's file. The CPU is in neither: bits do
+not depend on it, as long as it has fused multiply-add.
 """
 
 from __future__ import annotations
@@ -13,30 +12,55 @@ import importlib.metadata
 import os
 from pathlib import Path
 
-__all__ = ["code_hash", "experiment_hash"]
-
-# Modules and folders that no number passes through on its way from a point to its row.
-AROUND = {
-    "__main__", "bench", "cli", "cluster", "comparison", "estimate", "fingerprint", "library", "provenance", "report",
-    "results", "selection", "sql", "study", "where", "worker", "workers", "warm",
+# What shows results, or decides where and when points run, but no number: an edit there makes no row stale.
+# `experiments` come with the job, and lie in the package only where it is installed.
+PRESENTS = {
+    "__main__", "bench", "cli", "cluster", "comparison", "estimate", "experiments", "fingerprint", "library",
+    "provenance", "report", "results", "selection", "sql", "study", "warm", "where", "worker", "workers",
 }  # fmt: skip
-DISTRIBUTIONS = ("numba", "llvmlite", "numpy")
+COMPILERS = ("numba", "llvmlite", "numpy")
 
 
 @functools.cache
 def code_hash() -> str:
-    """Return 16 hexadecimal digits for this package and what it computes with."""
-    package, found = Path(__file__).parent, hashlib.sha256()
-    for path in sorted(package.rglob("*.py")):
-        parts = path.relative_to(package).with_suffix("").parts
-        if parts[0] not in AROUND:
-            found.update("/".join(parts).encode() + b"\0" + path.read_bytes() + b"\0")
-    versions = [f"{name} {importlib.metadata.version(name)}" for name in DISTRIBUTIONS]
-    compiled = os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
-    found.update("\0".join([*versions, f"compiled {compiled}"]).encode())
-    return found.hexdigest()[:16]
+    """Return 16 hexadecimal digits over all that decides numbers.
+
+    That is every source of the package but those of `PRESENTS`, the versions of Numba, llvmlite and NumPy, and whether
+    kernels are compiled: plain Python rounds a fused multiply-add twice.
+    """
+    package = Path(__file__).parent
+    files = {path.relative_to(package).as_posix(): path for path in package.rglob("*.py")}
+    digest = hashlib.sha256()
+    for name in sorted(files):
+        if decides_numbers(name):
+            digest.update(name.encode() + b"\0" + _text(files[name].read_bytes()) + b"\0")
+    facts = [*(f"{name} {_version(name)}" for name in COMPILERS), "compiled" if _compiled() else "plain Python"]
+    digest.update("\0".join(facts).encode())
+    return digest.hexdigest()[:16]
 
 
 def experiment_hash(source: bytes) -> str:
-    """Return 16 hexadecimal digits for the text of an experiment's file."""
-    return hashlib.sha256(source).hexdigest()[:16]
+    """Return 16 hexadecimal digits over the text of an experiment's file."""
+    return hashlib.sha256(_text(source)).hexdigest()[:16]
+
+
+def decides_numbers(name: str) -> bool:
+    """Return whether the source `name`, as ``layers/stack.py``, has a part in the numbers of a row."""
+    unit = name.split("/")[0].removesuffix(".py")
+    return unit not in PRESENTS
+
+
+def _text(source: bytes) -> bytes:
+    """Return the text with one kind of line end: a checkout on Windows may have the other."""
+    return source.replace(b"\r\n", b"\n")
+
+
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
+
+
+def _compiled() -> bool:
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")

@@ -36,7 +36,7 @@ def breaks(rule, source, name="sandbox/kernels/bad.py"):
 # A unit (a file or a folder of sandbox/) imports from rows above its own, or from itself.
 ORDER = [
     {"errors", "version"},
-    {"jit", "axes", "provenance", "files", "archive"},
+    {"jit", "axes", "provenance", "files", "fingerprint", "archive"},
     {"kernels", "report", "where"},  # what a table shows is part of an experiment's declaration
     {"streams", "selection"},
     {"cells"},
@@ -48,9 +48,11 @@ ORDER = [
     {"vocabulary"},
     {"experiment"},
     {"sweep"},
-    {"worker", "warm"},
-    {"workers"},
+    {"worker", "warm", "estimate"},
+    {"workers", "cluster"},
     {"results"},
+    {"study"},
+    {"comparison", "library", "sql"},
     {"bench"},
     {"cli"},
     {"__main__"},
