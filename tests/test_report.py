@@ -484,5 +484,19 @@ def test_a_note_that_nobody_sees_goes_nowhere():
         progress.note("nobody")
 
 
+def test_a_note_goes_to_whoever_watches():
+    from sandbox.report import progress
+
+    said = []
+    progress.watch(lambda *texts: said.append(texts))
+    try:
+        assert progress.watched()
+        progress.note("long", "short")
+    finally:
+        progress.watch(None)
+    progress.note("later")
+    assert said == [("long", "short")] and not progress.watched()
+
+
 def test_row_status_says_failed():
     assert Row(None, status="error: x").failed and not Row(None, status="nonfinite: dh").failed
