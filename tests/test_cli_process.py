@@ -182,7 +182,7 @@ def test_a_killed_run_can_be_read(here):
 def test_a_bug_in_an_experiment_costs_its_point(here):
     out, err, code = call("run", "buggy")
     assert code == 1 and err == ""
-    assert "1 of 4 points not ok, the first: gain 3.0, seed 0: error: KeyError: 'bug' (buggy.py line 18)" in out
+    assert "1 of 4 points not ok, the first: gain 3.0, seed 0: error: KeyError: 'bug' (buggy.py line 19)" in out
     assert "4 points" in call("show", "buggy")[0]
 
 
