@@ -48,7 +48,7 @@ ORDER = [
     {"vocabulary"},
     {"experiment"},
     {"sweep"},
-    {"results"},
+    {"results", "estimate"},
     {"bench"},
     {"cli"},
     {"__main__"},
