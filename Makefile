@@ -1,21 +1,26 @@
 # Each target is a line. The first call makes VENV, later calls use it as it is.
 # PYTHON=python3.12 chooses the interpreter of a new VENV; VENV=.venv312 keeps another one beside the first.
 VENV = .venv
-EXTRAS = dev,bench,plot
+EXTRAS = dev,bench,plot,cluster,sql
 NAME =
 ARGS =
+A =
+B =
 BIN = $(VENV)/bin
 STAMP = $(VENV)/.installed
 
 unexport PYTHONPATH PYTHONHOME
 
-.PHONY: help experiment test lint format bench dist constraints clean
+.PHONY: help experiment compare test lint format bench dist constraints clean
 
 help: ## print this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-12s %s\n", $$1, $$2 }' Makefile
 
 experiment: $(STAMP) ## run one: make experiment NAME=vanishing ARGS="--cell lstm --hidden 32,64"
 	@$(BIN)/sandbox $(if $(NAME),run $(NAME) $(ARGS),list; exit 2)
+
+compare: $(STAMP) ## compare two runs: make compare A=vanishing@-2 B=vanishing ARGS="--fail-if 'loss > +5%'"
+	@$(BIN)/sandbox compare $(A) $(B) $(ARGS)
 
 test: $(STAMP) ## run the test suite; ARGS="-k gru" goes to pytest
 	@$(BIN)/python -m pytest $(ARGS)

@@ -148,7 +148,8 @@ def test_what_is_told(given, text):
     ("time", "text"),
     [
         (0.4, "less than 1 s"), (1.4, "about 1 s"), (59.4, "about 59 s"), (59.6, "about 1 min"),
-        (66, "about 1 min 10 s"), (119, "about 2 min"), (3594, "about 59 min 50 s"), (3596, "about 1 h"), (3700, "about 1 h 2 min"),
+        (66, "about 1 min 10 s"), (119, "about 2 min"), (3594, "about 59 min 50 s"),
+        (3596, "about 1 h"), (3700, "about 1 h 2 min"),
         (86_390, "about 1 day"), (100_000, "about 1 day 4 h"), (200_000, "about 2 days 8 h"),
         (1e9, "about 11574 days 2 h"),
     ],

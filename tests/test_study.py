@@ -249,6 +249,14 @@ def test_the_same_bytes_however_the_points_run(monkeypatch):
     assert tables(go_on()) == whole
 
 
+def test_the_same_bytes_on_a_local_dask_cluster():
+    pytest.importorskip("distributed", reason="Dask is not installed (pip install rnn-sandbox[cluster])")
+    whole = tables(run(Spread(jobs=1)))
+    said = []
+    path = carry_out(plan("sample", force=True), Spread(executor="dask", jobs=2), say=said.append)
+    assert tables(load(path)) == whole and any("dashboard" in line for line in said)
+
+
 def test_a_timeout_needs_workers_of_ours():
     refused(lambda: Spread(timeout=1.0, executor="dask"), "--timeout-per-point must be left out with --executor dask")
     refused(lambda: Spread(executor="slurm"), "executor must be one of local, dask, got slurm")
