@@ -20,23 +20,24 @@ import struct
 import sys
 import threading
 import time
-from array import array
 from collections.abc import Mapping
 from typing import BinaryIO
 
 from sandbox.errors import UsageError, shorten
 from sandbox.report import progress
-from sandbox.sweep import Curve, Job, Point, execute
+from sandbox.sweep import Job, Point, execute
 
 LENGTH = struct.Struct("<Q")
 HELD = {signal.SIGINT, signal.SIGTERM}  # the parent starts a worker with these blocked: none comes too early
 NOTE_EVERY = 0.2
 COUNTERS = ("compiled", "loaded", "seconds")
-_TYPECODES = {float: "d", int: "q"}
 
 
 def write_frame(file: BinaryIO, content: object) -> None:
-    """Write one frame to a buffered file; the caller flushes."""
+    """Write one frame to a buffered file; the caller flushes.
+
+    A pickle keeps the bits of every float, and takes lists of 15 000 as fast as arrays made of them (0.2 ms).
+    """
     data = pickle.dumps(content, protocol=5)
     file.write(LENGTH.pack(len(data)))
     file.write(data)
@@ -55,22 +56,6 @@ def read_frame(file: BinaryIO) -> object:
     if not data or len(data) < LENGTH.unpack(head)[0]:
         raise EOFError("the other process has ended")
     return pickle.loads(data)
-
-
-def pack(curves: Mapping[str, Curve]) -> dict[str, dict]:
-    """Return curves with columns of floats or of whole numbers as arrays, which are sent as one block, bit by bit."""
-    return {name: {series: _packed(values) for series, values in curve.items()} for name, curve in curves.items()}
-
-
-def _packed(values: list) -> list | array:
-    kinds = set(map(type, values))
-    code = _TYPECODES.get(kinds.pop()) if len(kinds) == 1 else None
-    return array(code, values) if code else values
-
-
-def unpack(curves: Mapping[str, Mapping]) -> dict[str, Curve]:
-    """Return what `pack` was given."""
-    return {name: {series: list(values) for series, values in curve.items()} for name, curve in curves.items()}
 
 
 class _Parent:
@@ -101,8 +86,7 @@ class _Parent:
         try:
             request = self._asked.get_nowait()  # what was said last leaves together with the next "started"
         except queue.Empty:
-            with self._lock:
-                self._out.flush()
+            self.flush()
             request = self._asked.get()
         return None if self._drained.is_set() else request
 
@@ -111,9 +95,17 @@ class _Parent:
         try:
             with self._lock:
                 write_frame(self._out, content)
-                if flush:
-                    self._out.flush()
         except OSError:  # nobody there
+            os._exit(1)
+        if flush:
+            self.flush()
+
+    def flush(self) -> None:
+        """Send what was written but not yet sent."""
+        try:
+            with self._lock:
+                self._out.flush()
+        except OSError:
             os._exit(1)
 
     def note(self, *texts: str) -> None:
@@ -161,13 +153,14 @@ def main() -> None:
         while (request := parent.ask()) is not None:
             parent.tell("started")
             row = execute(experiment, Point(*request), settings)
-            content = row.metrics, pack(row.curves), row.status, row.error, row.seconds
+            content = row.metrics, row.curves, row.status, row.error, row.seconds
             parent.tell("row", content, kernels.news(), flush=False)
     except UsageError as error:
         parent.tell("refused", True, str(error))
     except BaseException as error:
         parent.tell("refused", False, f"experiment '{name}' raised {type(error).__name__}: {shorten(str(error), 300)}")
     finally:
+        parent.flush()
         os._exit(0)
 
 

@@ -38,9 +38,9 @@ from sandbox.errors import UsageError, shorten
 from sandbox.experiment import Experiment
 from sandbox.sweep import Job, Point, Row, Serial
 from sandbox.warm import warm
-from sandbox.worker import COUNTERS, HELD, read_frame, unpack, write_frame
+from sandbox.worker import COUNTERS, HELD, read_frame, write_frame
 
-FAILED_STARTS = 5  # in a row, before workers that end are no longer replaced
+FAILED_STARTS = 4  # in a row, and beyond the number of jobs, before workers that end are no longer replaced
 QUICK = 0.02  # s; points shorter than this wait in a worker, a longer one would keep another from an idle worker
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -51,7 +51,7 @@ _Task = tuple[Point, int]  # a point and the workers it has cost so far
 def default_jobs() -> int:
     """Return how many cores this process may use: by its affinity, and by the CPU quota of its control group."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, math.ceil(min(cores, _quota())))
+    return math.ceil(max(1, min(cores, _quota())))
 
 
 def _quota(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgroup")) -> float:
@@ -190,7 +190,7 @@ class Workers:
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._workers: list[_Worker] = []
         self._pending: deque[_Task] = deque()
-        self._draining, self._failed_starts, self._last_end = False, 0, ""
+        self._draining, self._failed_starts, self._last_end = False, 0, "none started"
 
     @property
     def running(self) -> int:
@@ -212,8 +212,8 @@ class Workers:
                 if not self._workers:
                     if self._draining:
                         return
-                    ended = f"{self._failed_starts} which ended before, the last {self._last_end}"
-                    raise UsageError(f"workers must reach their first point, got {ended} (jobs 1 needs no workers)")
+                    why = f"{self._last_end}; jobs 1 needs no workers"
+                    raise UsageError(f"workers must reach their first point, got none that did ({why})")
                 event = self._next()
                 row = self._send_home() if event is None else self._take(*event)
                 if row is not None:
@@ -255,7 +255,9 @@ class Workers:
             worker.since = at
             worker.deadline = at + (self.timeout or math.inf)
             if not worker.proved:
-                worker.proved, self._failed_starts = True, 0
+                worker.proved, failed, self._failed_starts = True, self._failed_starts, 0
+                if failed:
+                    self._employ()
         elif kind == "ready":
             worker.ready = True
             self._count(content[0])
@@ -277,11 +279,11 @@ class Workers:
         worker.since, worker.deadline, worker.quick = None, math.inf, seconds < QUICK
         self._count(kernels)
         self._hand(worker)
-        return Row(point, metrics, unpack(curves), status, error, seconds)
+        return Row(point, metrics, curves, status, error, seconds)
 
     def _lost(self, worker: _Worker, at: float, late: bool = False) -> Row | None:
         """Dismiss a worker that died or took too long, and find others for its points."""
-        self._last_end = worker.end()
+        self._last_end = f"worker ended {worker.end()}"
         self._workers.remove(worker)
         self._failed_starts += not worker.proved
         row = None
@@ -294,7 +296,7 @@ class Workers:
                 worker.tasks.appendleft((point, crashes + 1))
             else:
                 attempts = f"{crashes + 1} attempt{'s' if crashes else ''}"
-                row = Row(point, status="crashed", error=f"worker ended {self._last_end}, {attempts}", seconds=seconds)
+                row = Row(point, status="crashed", error=f"{self._last_end}, {attempts}", seconds=seconds)
         self._pending.extendleft(reversed(worker.tasks))
         self._employ()
         return row
@@ -305,15 +307,14 @@ class Workers:
             if worker.ready:
                 self._hand(worker)
         coming = sum(not worker.ready for worker in self._workers)
-        while coming < len(self._pending) and len(self._workers) < self.jobs and not self._draining:
-            if self._failed_starts >= FAILED_STARTS:
-                return
+        most = min(len(self._pending), self.jobs + FAILED_STARTS - self._failed_starts)
+        while coming < most and len(self._workers) < self.jobs and not self._draining:
             coming += 1
             try:
                 with _signals_held():
                     self._workers.append(_Worker(self._greeting, self._events))
             except OSError as error:  # too many processes, no memory: those there are will have to do
-                self._failed_starts, self._last_end = FAILED_STARTS, f"with {error.strerror}"
+                self._last_end = f"a process could not be started: {error.strerror}"
                 return
             self._workers[-1].listen()
 

@@ -147,7 +147,7 @@ def test_out_and_missing_parents(here):
 
 def test_two_runs_give_the_same_bytes(here):
     run("run", "toy")
-    run("run", "toy")
+    run("run", "toy", "--force")
     first, second = Path("results/toy").iterdir()
     for name in ("table.csv", "curves.csv"):
         assert (first / name).read_bytes() == (second / name).read_bytes()

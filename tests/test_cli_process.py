@@ -18,6 +18,7 @@ pytestmark = pytest.mark.skipif(os.name == "nt", reason="POSIX signals and termi
 ROOT = Path(sandbox.__file__).parents[1]
 
 EXPERIMENT = '''
+import os
 import time
 from sandbox.experiment import experiment
 from sandbox.report import Column, Table
@@ -41,6 +42,7 @@ def {name}(gain, seed):
 THIRD_POINT = {
     "quick": "pass",
     "slow": "time.sleep(60)",
+    "breaks": "open('begun', 'w').close()\n        while not os.path.exists('go'): time.sleep(0.01)",
     "buggy": "raise KeyError('bug')",
     "reluctant": "Reluctant(); time.sleep(60)",
     "text": "exec('print(\"here\", flush=True); time.sleep(60)')",
@@ -77,7 +79,7 @@ def call(*arguments, **options):
 def wait_for_rows(name, count):
     """Wait until `count` rows of the experiment's only run are on disk, for at most ten seconds."""
     deadline = time.monotonic() + 10
-    while not any(table.read_text().count("\n") == 1 + count for table in Path("results", name).glob("*/table.csv")):
+    while not any(rows.read_bytes().count(b"\n") == count for rows in Path("results", name).glob("*/journal")):
         assert time.monotonic() < deadline
         time.sleep(0.01)
 
@@ -90,14 +92,46 @@ def only_run(name):
 # ------------------------------------------------------------------------------------------------- interrupts
 
 
+FINISHING = "finishing the points that are running; Ctrl-C again stops at once\n"
+
+
+def kept(name, count=2):
+    path = only_run(name)
+    return f"interrupted: {count} of 4 points kept in {path}/ (sandbox run {name} --resume latest goes on)\n"
+
+
+def interrupt_twice(process):
+    """Press Ctrl-C, wait until that was heard, and press it again."""
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == FINISHING
+    process.send_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_the_first_interrupt_lets_running_points_finish(here, jobs):
+    process = start("run", "breaks", "--jobs", str(jobs))
+    while not Path("begun").exists():
+        assert process.poll() is None
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    assert process.stderr.readline() == FINISHING
+    Path("go").touch()
+    out, err, code = finish(process)
+    assert (out, code) == ("", 130)
+    count = int(re.search(r"interrupted: (\d) of 4", err)[1])
+    assert err == kept("breaks", count) and count in (3, 4)  # a second worker has the fourth
+    out, err, code = call("run", "breaks", "--resume", "latest")
+    assert code == 0 and "4 points in" in out and len(list(Path("results/breaks").iterdir())) == 1
+
+
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
 def test_an_interrupt_keeps_finished_rows(here, number, code):
     process = start("run", "slow")
     wait_for_rows("slow", 2)
-    process.send_signal(number)
+    interrupt_twice(process) if number == signal.SIGINT else process.send_signal(number)
     result = finish(process)
     path = only_run("slow")
-    assert result == ("", f"interrupted: 2 of 4 points kept in {path}/\n", code)
+    assert result == ("", kept("slow"), code)
     rows = (path / "table.csv").read_text().splitlines()
     assert rows[0] == "gain,seed,twice,third,much,status,error" and len(rows) == 3
     assert json.loads((path / "run.json").read_text())["status"] == "interrupted"
@@ -118,8 +152,8 @@ def test_an_interrupt_where_python_would_lose_it(here, name):
     # In a destructor an exception goes nowhere; through the exec of a text it changes how Python exits.
     process = start("run", name)
     assert process.stdout.readline() == "here\n"
-    process.send_signal(signal.SIGINT)
-    assert finish(process) == ("", f"interrupted: 2 of 4 points kept in {only_run(name)}/\n", 130)
+    interrupt_twice(process)
+    assert finish(process) == ("", kept(name), 130)
 
 
 def test_an_ignored_signal_stays_ignored(here):
@@ -145,11 +179,11 @@ def test_a_killed_run_can_be_read(here):
     assert code == 0 and " run unfinished: 2 of 4 points" in out and "profile" in out
 
 
-def test_a_bug_in_an_experiment_keeps_finished_rows(here):
+def test_a_bug_in_an_experiment_costs_its_point(here):
     out, err, code = call("run", "buggy")
-    assert code == 1 and out == ""
-    assert "KeyError: 'bug'" in err and err.splitlines()[-1] == f"2 of 4 points kept in {only_run('buggy')}/"
-    assert "run failed: 2 of 4 points" in call("show", "buggy")[0]
+    assert code == 1 and err == ""
+    assert "1 of 4 points not ok, the first: gain 3.0, seed 0: error: KeyError: 'bug' (buggy.py line 19)" in out
+    assert "4 points" in call("show", "buggy")[0]
 
 
 def test_a_closed_pipe_is_no_error_message(here):
@@ -162,7 +196,7 @@ def test_a_closed_pipe_is_no_error_message(here):
 
 
 def test_two_runs_at_once_have_directories_of_their_own(here):
-    processes = [start("run", "quick") for _ in range(3)]
+    processes = [start("run", "quick", "--force") for _ in range(3)]
     assert [finish(process)[2] for process in processes] == [0] * 3
     assert len(list(Path("results/quick").glob("*/table.csv"))) == 3
 

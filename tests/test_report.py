@@ -457,3 +457,17 @@ def test_a_note_that_nobody_sees_goes_nowhere():
     with progress.bar(3, lambda: None, io.StringIO()):
         assert not progress.watched()
         progress.note("nobody")
+
+
+def test_a_note_goes_to_whoever_watches():
+    from sandbox.report import progress
+
+    said = []
+    progress.watch(lambda *texts: said.append(texts))
+    try:
+        assert progress.watched()
+        progress.note("long", "short")
+    finally:
+        progress.watch(None)
+    progress.note("later")
+    assert said == [("long", "short")] and not progress.watched()

@@ -15,7 +15,7 @@ import json
 import os
 import time
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +29,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Journal", "Record", "locked"]
+__all__ = ["Journal", "Record", "declared", "layouts", "locked", "read"]
 
 NAME = "journal"
 SYNC_EVERY = 1.0  # seconds, and never more than a twentieth of the time
@@ -182,6 +182,21 @@ def read(folder: Path, notes: list[str]) -> dict[tuple, Record]:
     if damaged:
         notes.append(f"{damaged} damaged line{'s' if damaged > 1 else ''} of the journal left out")
     return records
+
+
+def layouts(records: Iterable[Record]) -> list[list[str]]:
+    """Return the different lists of metrics that rows have: cells differ in their gates."""
+    return [list(names) for names in dict.fromkeys(tuple(record.metrics) for record in records)]
+
+
+def declared(records: Iterable[Record]) -> dict[str, dict]:
+    """Return ``{curve: {"x": name, "series": names}}`` of all curves."""
+    declared: dict[str, dict] = {}
+    for record in records:
+        for name, (x, *series) in record.columns.items():
+            known = declared.setdefault(name, {"x": x, "series": []})
+            known["series"] += [each for each in series if each not in known["series"]]
+    return dict(sorted(declared.items()))
 
 
 def locked(folder: Path) -> bool:

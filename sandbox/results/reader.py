@@ -215,7 +215,10 @@ def load(path: Path | str) -> Run:
     notes: list[str] = []
     key = [*info["axes"], "seed"]
     journaled = (path / journal.NAME).exists()
-    header, columns = _from_journal(path, key, notes) if journaled else read_columns(path / "table.csv", notes)
+    if journaled:
+        header, columns, info["curves"] = _from_journal(path, key, notes)
+    else:
+        header, columns = read_columns(path / "table.csv", notes)
     if header[: len(key)] != key or header[-2:] != ENDS or len(set(header)) != len(header):
         raise UsageError(f"{path / 'table.csv'} does not belong to this run (its columns do not fit run.json)")
     run = Run(path, info, header[len(key) : -2], dict(zip(header, columns, strict=True)), notes, journaled)
@@ -223,18 +226,18 @@ def load(path: Path | str) -> Run:
     return run
 
 
-def _from_journal(path: Path, key: list[str], notes: list[str]) -> tuple[list[str], list[list[str]]]:
-    """Return what ``table.csv`` would hold."""
+def _from_journal(path: Path, key: list[str], notes: list[str]) -> tuple[list[str], list[list[str]], dict]:
+    """Return what ``table.csv`` would hold, and the columns of the curves."""
     try:
         records = journal.read(path, notes)
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from error
     kept = [records[each] for each in sorted(records)]
-    metrics = list(dict.fromkeys(name for record in kept for name in record.metrics))
+    metrics = list(dict.fromkeys(name for names in journal.layouts(kept) for name in names))
     header = [*key, *metrics, *ENDS]
     rows = ((*record.key, *map(record.metrics.get, metrics), record.status, record.error) for record in kept)
     columns = [list(map(format_value, column)) for column in zip(*rows, strict=True)]
-    return header, columns or [[] for _ in header]
+    return header, columns or [[] for _ in header], journal.declared(kept)
 
 
 def _put_in_order(run: Run) -> None:

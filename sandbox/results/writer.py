@@ -17,7 +17,7 @@ from sandbox.axes import Scalar
 from sandbox.errors import UsageError
 from sandbox.results import reader
 from sandbox.results.csvfile import replace_file
-from sandbox.results.journal import Journal, Record
+from sandbox.results.journal import Journal, Record, declared, layouts
 from sandbox.results.values import line
 from sandbox.sweep import Row
 
@@ -174,8 +174,8 @@ class RunWriter:
             ended=_now(),
             seconds=round(self._spent + time.perf_counter() - self._clock, 3),
             kernels=self.kernels,
-            layouts=_layouts(records),
-            curves=_declared(records),
+            layouts=layouts(records),
+            curves=declared(records),
         )
         key = [*self.axes, "seed"]
         try:
@@ -208,7 +208,7 @@ class RunWriter:
         self._pause = max(SNAPSHOT_EVERY, 20 * (self._shown - started))
 
     def _write_table(self, records: Sequence[Record]) -> None:
-        columns = list(dict.fromkeys(name for names in _layouts(records) for name in names))
+        columns = list(dict.fromkeys(name for names in layouts(records) for name in names))
         body = (
             line([*record.key, *map(record.metrics.get, columns), record.status, record.error]) for record in records
         )
@@ -243,21 +243,6 @@ def _size(axes: Mapping[str, Sequence], seeds: Sequence[int]) -> int:
     for values in axes.values():
         size *= len(values)
     return size
-
-
-def _layouts(records: Sequence[Record]) -> list[list[str]]:
-    """Return the different lists of metrics that rows have: cells differ in their gates."""
-    return [list(names) for names in dict.fromkeys(tuple(record.metrics) for record in records)]
-
-
-def _declared(records: Sequence[Record]) -> dict[str, dict]:
-    """Return ``{curve: {"x": name, "series": names}}`` of all curves."""
-    declared: dict[str, dict] = {}
-    for record in records:
-        for name, (x, *series) in record.columns.items():
-            known = declared.setdefault(name, {"x": x, "series": []})
-            known["series"] += [each for each in series if each not in known["series"]]
-    return dict(sorted(declared.items()))
 
 
 def _now() -> str:
