@@ -1,6 +1,9 @@
 """Reports for papers and notebooks: LaTeX and HTML, character by character."""
 
+import csv
 import doctest
+import io
+import json
 import math
 from html.parser import HTMLParser
 
@@ -9,7 +12,7 @@ from test_layout import make_report
 from test_report import make_run, written
 
 import sandbox.report.tex
-from sandbox.report import build, summarise
+from sandbox.report import build, summarise, write
 from sandbox.report.build import Field
 from sandbox.report.html import html
 from sandbox.report.tex import escape, tex
@@ -18,6 +21,29 @@ from sandbox.report.tex import escape, tex
 def test_examples_in_docstrings():
     results = doctest.testmod(sandbox.report.tex)
     assert results.attempted > 0 and results.failed == 0
+
+
+# ---------------------------------------------------------------------------------------- for other programs
+
+
+def machine_readable(format, *rows, kinds):
+    out = io.StringIO()
+    write(make_report(kinds, list(rows)), format, out, io.StringIO())
+    return out.getvalue()
+
+
+def test_bare_numbers_have_no_interval_in_csv_and_json():
+    kinds = {"a": "axis", "n": "number", "v": "verdict"}
+    rows = [["x", 3, "same"], ["y", None, None], ["z", math.nan, "a\rb"]]
+    text = machine_readable("csv", *rows, kinds=kinds)
+    assert list(csv.reader(io.StringIO(text, newline=""))) == [
+        ["a", "n", "n_low", "n_high", "n_n", "v"],
+        ["x", "3.0", "", "", "1", "same"],
+        ["y", "", "", "", "0", ""],
+        ["z", "nan", "", "", "1", "a\rb"],
+    ]
+    data = json.loads(machine_readable("json", *rows, kinds=kinds), parse_constant=lambda name: pytest.fail(name))
+    assert [row["n"] for row in data["rows"]] == [3, None, None]
 
 
 # --------------------------------------------------------------------------------------------------- LaTeX

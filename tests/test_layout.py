@@ -183,6 +183,25 @@ def test_a_value_stands_below_a_name_that_leaves_it_no_room():
     ]
 
 
+def test_an_interval_stays_with_its_mean_in_a_block():
+    axes = {f"axis {at}": "axis" for at in range(12)}
+    report = make_report({**axes, "a heading": "number"}, [[*range(12), summarise([0.25, 0.5])]])
+    assert shown(report, 30)[-4:-2] == ["   a heading", "     0.375 [-1.213 1.963]"]
+    assert shown(report, 20)[-5:-2] == ["   a heading", "     0.375 [-1.213", "     1.963]"]  # numbers are whole
+    tiny = make_report({**axes, "a heading of length": "number"}, [[*range(12), summarise([0.25e-300, 0.5e-300])]])
+    assert shown(tiny, 50)[-4:-2] == ["   a heading of length", "     3.750e-301 [-1.213e-300 1.963e-300]"]
+
+
+def test_a_verdict_in_a_block_is_coloured_without_its_name():
+    axes = {f"axis {at}": "axis" for at in range(12)}
+    report = make_report({**axes, "verdict": "verdict"}, [[*range(12), "worse by far"]])
+    for width, coloured in ((30, "worse by far"), (12, "worse")):
+        parts = [
+            line.text[a:b].strip() for line in lines(report, width) for a, b, what in line.spans if what == "worse"
+        ]
+        assert parts[0] == coloured and " ".join(parts) == "worse by far"
+
+
 def test_blocks_are_preferred_where_they_are_shorter():
     many = {f"metric {at}": "number" for at in range(6)}
     row = [summarise([0.25, 0.5])] * 6

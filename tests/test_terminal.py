@@ -119,6 +119,15 @@ def test_forty_axes_in_a_pipe(varying):
     assert len(out.getvalue().splitlines()) == 2 + 1 + len(report.rows) + 1  # a row is a line
 
 
+def test_forced_colour_in_a_pipe_does_not_wrap(monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "40")
+    report, out = forty_axes(12), io.StringIO()
+    write(report, "rich", out, io.StringIO())
+    assert "\x1b[" in out.getvalue() and len(out.getvalue().splitlines()) == 2 + 1 + len(report.rows) + 1
+
+
 def test_the_emulator_sees_what_is_cut():
     report, out = forty_axes(12), io.StringIO()
     write(report, None, out, io.StringIO())

@@ -94,14 +94,15 @@ def _table(report: Report, width: int | None, unicode: bool) -> list[Line]:
         return _panel(columns, unicode)
     blocks = _blocks(fields, width, unicode)
     most = max(LEAST_TEXT, width // TEXT_SHARE)
-    panels = _panels([_narrowed(column, most) for column in columns], width)
+    narrow = [_narrowed(column, most) for column in columns]
+    panels = _panels(narrow, width)
     if panels is None:
         return blocks
-    by_field = {id(column.field): column for column in columns}
+    wide = {id(column): natural for column, natural in zip(narrow, columns, strict=True)}
     below: list[Line] = []
     for panel in panels:
         below += [Line("", "rule")] if below else []
-        below += _panel(_relaxed(panel, [by_field[id(column.field)] for column in panel], width), unicode)
+        below += _panel(_relaxed(panel, [wide[id(column)] for column in panel], width), unicode)
     return below if len(below) <= len(blocks) else blocks
 
 
@@ -270,7 +271,7 @@ def write_rich(report: Report, out: TextIO, unicode: bool) -> None:
     from rich.console import Console
 
     console = Console(file=out, highlight=False, emoji=False, markup=False, soft_wrap=True)
-    for line in lines(report, console.width if console.is_terminal else None, unicode):
+    for line in lines(report, console.width if out.isatty() else None, unicode):
         console.print(rich_text(line))
 
 
