@@ -158,6 +158,8 @@ class Axis:
             raise self._broken(shown)
         if value == "" or (self.kind in (int, float) and not self._inside(value)):
             raise self._broken(shown)
+        if self.kind is str and not value.isprintable():  # a row must stay a line
+            raise self._broken(repr(value), "a line break or another character that cannot be printed")
         return value + 0.0 if self.kind is float else value  # -0.0 becomes 0.0: one value, one row
 
     def _inside(self, number: float) -> bool:

@@ -447,3 +447,9 @@ def test_variants_of_a_cell_have_one_spelling_and_one_row():
     refused(
         lambda: declare("cell", ["rnn"]).resolve("lstm:forget_bias=1_0"), "forget_bias must be a finite number, got 1_0"
     )
+
+
+@pytest.mark.parametrize("text", ["a\nb", "a\r", "\x1b[31m", "\0"])
+def test_a_text_stays_on_its_line(text):
+    with pytest.raises(UsageError, match="tag must be a non-empty text, got '.*' .a line break or another character"):
+        Axis(kind=str, name="tag").resolve(["good", text])
