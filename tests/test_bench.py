@@ -5,7 +5,7 @@ import csv
 import numpy as np
 import pytest
 
-from sandbox import bench
+from sandbox.bench import gemm as bench
 from sandbox.errors import UsageError
 from sandbox.jit import COMPILED
 

@@ -177,7 +177,7 @@ def env_command():
 @click.group("bench", cls=Commands, invoke_without_command=True)
 @click.pass_context
 def bench_group(ctx):
-    """Measure the kernels."""
+    """Measure the kernels and the cost of sweeps."""
     if ctx.invoked_subcommand is None:
         names = ", ".join(ctx.command.list_commands(ctx))
         raise UsageError(f"the name of what to measure must be given, got nothing (choose from: {names})")
@@ -189,9 +189,19 @@ def bench_group(ctx):
 @click.option("--csv", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="write a CSV as well")
 def bench_gemm_command(**options):
     """Matrix product: the kernel against np.dot and against the peak of the machine."""
-    from sandbox import bench
+    from sandbox.bench.gemm import gemm
 
-    bench.gemm(**{name: value for name, value in options.items() if value is not None})
+    gemm(**{name: value for name, value in options.items() if value is not None})
+
+
+@bench_group.command("sweep")
+@click.option("--quick", is_flag=True, help="smaller sizes: whether everything works, not what it costs")
+@click.option("--csv", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="write a CSV as well")
+def bench_sweep_command(quick, csv):
+    """Sweeps: overhead per point, two workers against one, listing and comparing large results."""
+    from sandbox.bench.sweep import sweep
+
+    sweep(csv, quick)
 
 
 COMMANDS = (

@@ -91,10 +91,10 @@ def gemm(dtype="all", seconds=0.2, csv=None, batches=BATCHES, hiddens=HIDDENS, g
 
 def _measured(plan):
     """The lines that the measuring process prints."""
-    package = str(Path(__file__).parents[1])
+    package = str(Path(__file__).parents[2])
     environment = {name: value for name, value in os.environ.items() if name not in HOLDING_BACK} | ONE_THREAD
     environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    command = [sys.executable, "-c", "from sandbox import bench; bench._measure()", json.dumps(plan)]
+    command = [sys.executable, "-c", "from sandbox.bench import gemm; gemm._measure()", json.dumps(plan)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:
         for line in process.stdout:

@@ -1,0 +1,174 @@
+"""What a sweep costs beside its points: overhead per point, two workers against one, listing and comparing results.
+
+Four measurements, each against its goal:
+
+* overhead: 2000 points that do next to nothing, through `sandbox.study` with every file written; wall time less the
+  points' own seconds, per point;
+* jobs: the default ``length`` sweep as a whole process with ``--jobs 1`` and ``--jobs 2`` in turns, the medians' ratio;
+* list: ``sandbox results ls`` over 2000 runs, a whole process;
+* compare: ``sandbox compare`` of two tables of half a million rows each, a whole process.
+"""
+
+from __future__ import annotations
+
+import csv as csv_format
+import json
+import os
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import redirect_stderr
+from pathlib import Path
+
+from sandbox import provenance
+from sandbox.errors import UsageError
+from sandbox.experiment import from_source
+from sandbox.results import RunWriter
+from sandbox.study import Spread, carry_out, plan
+from sandbox.workers import default_jobs
+
+__all__ = ["sweep"]
+
+TINY = b'''"""A point that does next to nothing."""
+from sandbox.experiment import experiment
+
+@experiment(scale=[1.0, 2.0, 3.0, 4.0], seeds=500)
+def tiny(scale, seed):
+    """A point that does next to nothing."""
+    return {"product": scale * seed, "third": seed / 3}, {"line": {"x": [0, 1, 2], "y": [0.0, scale, 2 * scale]}}
+'''
+COLUMNS = ("measure", "figure", "unit", "goal", "met", "detail")
+
+
+def sweep(csv=None, quick: bool = False) -> list[dict]:
+    """Measure, print a table of figures and goals as they come, and return its rows.
+
+    Parameters
+    ----------
+    csv : path, optional
+        File to write the rows to as well, with the machine's description in every row.
+    quick : bool
+        Smaller sizes: whether everything works, not what it costs.
+
+    Raises
+    ------
+    UsageError
+        When the CSV cannot be written.
+    """
+    machine = f"{provenance.cpu_name()}, {default_jobs()} cores"
+    print(machine, flush=True)
+    print(f"{'measure':24}{'figure':>10} {'unit':14}{'goal':>8}  met", flush=True)
+    rows = []
+    with tempfile.TemporaryDirectory() as scratch:
+        for row in _measured(Path(scratch), quick):
+            rows.append(row)
+            met = "yes" if row["met"] else "NO"
+            figures = f"{row['figure']:10.3g} {row['unit']:14}{row['goal']:>8}  {met:3}"
+            print(f"{row['measure']:24}{figures} {row['detail']}".rstrip(), flush=True)
+    if csv is not None:
+        try:
+            with open(csv, "w", newline="") as file:
+                writer = csv_format.DictWriter(file, [*COLUMNS, "machine"], lineterminator="\n")
+                writer.writeheader()
+                writer.writerows(row | {"machine": machine} for row in rows)
+        except OSError as error:
+            raise UsageError(f"--csv must be a file that can be written, got {csv} ({error.strerror})") from error
+    return rows
+
+
+def _measured(scratch: Path, quick: bool) -> Iterator[dict]:
+    for jobs in (1, 2):
+        yield _overhead(scratch, jobs, quick)
+    yield _two_jobs(scratch, quick)
+    yield _listing(scratch, 20 if quick else 2000)
+    yield _comparing(scratch, 2000 if quick else 500_000)
+
+
+def _row(measure: str, figure: float, unit: str, goal: str, detail: str) -> dict:
+    """Return a row; a goal is a bound such as ``<= 2`` or ``>= 1.8``."""
+    sense, bound = goal.split()
+    met = figure <= float(bound) if sense == "<=" else figure >= float(bound)
+    return dict(zip(COLUMNS, (measure, figure, unit, goal, met, detail), strict=True))
+
+
+def _overhead(scratch: Path, jobs: int, quick: bool) -> dict:
+    experiment, found = from_source("tiny", "tiny.py", TINY), []
+    for turn in range(2 if quick else 5):
+        planned = plan(experiment, seeds=range(5) if quick else None, root=scratch / f"tiny{jobs}{turn}")
+        spent: list[float] = []
+        started = time.perf_counter()
+        carry_out(planned, Spread(jobs=jobs), watch=lambda row, spent=spent: spent.append(row.seconds))
+        wall = time.perf_counter() - started
+        found.append(1000 * (wall - sum(spent) / jobs) / len(planned.points))
+    detail = f"{len(planned.points)} points, median of {len(found)}, starting workers included"
+    return _row(f"overhead, jobs {jobs}", statistics.median(found), "ms a point", "<= 2", detail)
+
+
+def _two_jobs(scratch: Path, quick: bool) -> dict:
+    flags = ["--quick"] if quick else []
+    seconds: dict[int, list[float]] = {1: [], 2: []}
+    _command("run", "length", *flags, "--force", "--jobs", "1", "--no-plot", "--quick", "--out", scratch / "warm")
+    for _ in range(1 if quick else 2):
+        for jobs, found in seconds.items():
+            words = ("run", "length", *flags, "--force", "--jobs", jobs, "--no-plot", "--out", scratch / "length")
+            found.append(_command(*words))
+    one, two = (statistics.median(found) for found in seconds.values())
+    return _row("length, jobs 2 to 1", one / two, "times as fast", ">= 1.8", f"{one:.1f} s and {two:.1f} s")
+
+
+def _listing(scratch: Path, count: int) -> dict:
+    folder = scratch / "many"
+    with redirect_stderr(None):
+        path = carry_out(plan(from_source("tiny", "tiny.py", TINY), seeds=[0], root=folder))
+    for number in range(1, count):
+        stamp = f"2026-01-{1 + number // 1440:02d}T{number // 60 % 24:02d}-{number % 60:02d}-00-aaa"
+        shutil.copytree(path, path.parent / stamp)
+    seconds = statistics.median(_command("results", "ls", "--out", folder) for _ in range(3))
+    return _row("results ls", seconds, "s", "<= 1", f"{count} runs, a whole process")
+
+
+def _comparing(scratch: Path, rows: int) -> dict:
+    paths = [_large(scratch / "large", rows, side) for side in range(2)]
+    seconds = statistics.median(_command("compare", *paths) for _ in range(3))
+    return _row("compare", seconds, "s", "<= 5", f"two tables of {rows} rows, a whole process")
+
+
+def _large(root: Path, rows: int, side: int) -> Path:
+    """Write a run with a table of so many rows: 2 cells x 5 sizes x 10 lengths, all other rows seeds of these."""
+    cells, sizes, lengths = ("gru", "lstm"), (16, 32, 64, 128, 256), tuple(range(10, 101, 10))
+    seeds = range(rows // 100)
+    grid = {"cell": list(cells), "hidden": list(sizes), "seq_len": list(lengths)}
+    writer = RunWriter(root, "large", grid, list(seeds))
+    path = writer.path
+    writer.finish("finished")
+    info = json.loads((path / "run.json").read_text())
+    (path / "run.json").write_text(json.dumps(info | {"rows": rows}))
+    with (path / "table.csv").open("w") as file:
+        file.write("cell,hidden,seq_len,seed,loss,half_life,updates,status,error\n")
+        for cell in cells:
+            for hidden in sizes:
+                for length in lengths:
+                    file.writelines(
+                        f"{cell},{hidden},{length},{seed},{(seed * 7919 + side * 31) % 1000 / 997!r},"
+                        f"{length / (1 + seed % 7 + side)!r},{seed % 50},ok,\n"
+                        for seed in seeds
+                    )
+    return path
+
+
+def _command(*words: object) -> float:
+    """Return the wall time of a whole process."""
+    package = str(Path(__file__).parents[2])
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))}
+    started = time.perf_counter()
+    done = subprocess.run(
+        [sys.executable, "-m", "sandbox", *map(str, words)], capture_output=True, text=True, env=environment
+    )
+    seconds = time.perf_counter() - started
+    if done.returncode:
+        raise UsageError(f"sandbox {words[0]} must run to be measured, got: {done.stderr.strip()[-300:]}")
+    return seconds
