@@ -195,7 +195,7 @@ def power(effect: float, pairs: int) -> float:
     return min(step * math.fsum(terms), 1.0)
 
 
-@functools.lru_cache(maxsize=None)
+@functools.cache
 def detectable_effect(pairs: int) -> float:
     """Return the effect, in standard deviations, that a paired t test on `pairs` differences finds with power `POWER`.
 
@@ -220,6 +220,17 @@ def detectable_effect(pairs: int) -> float:
     return effect
 
 
+def pairs_expansion(effect: float) -> float:
+    """Return `pairs_needed` as a real number, by the normal quantiles; `effect`, positive, may be an array.
+
+    Examples
+    --------
+    >>> round(pairs_expansion(0.2), 2)
+    198.14
+    """
+    return ((_Z + _Z_POWER) / effect) ** 2 + _Z * _Z / 2
+
+
 def pairs_needed(effect: float) -> int | None:
     """Return the smallest number of pairs, 2 at least, whose paired t test at 5 % has power `POWER` for `effect`.
 
@@ -232,11 +243,11 @@ def pairs_needed(effect: float) -> int | None:
     (10, 34, None)
     """
     effect = abs(effect)
-    if not effect > 0:
+    if not effect > 1e-100:
         return None
-    guess = ((_Z + _Z_POWER) / effect) ** 2 + _Z * _Z / 2 if effect > 1e-100 else math.inf
+    guess = pairs_expansion(effect)
     if guess > EXACT_PAIRS:
-        return math.ceil(guess) if guess < math.inf else None
+        return math.ceil(guess)
     pairs = max(math.ceil(guess), 2)
     while pairs > 2 and detectable_effect(pairs - 1) <= effect:
         pairs -= 1
