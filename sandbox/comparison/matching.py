@@ -107,7 +107,7 @@ def match(a: Run, b: Run, labels: tuple[str, str] = ("A", "B")) -> Matching:
     fixed, axes = _divide(a, b, labels)
     values, codes_a, codes_b = {}, {}, {}
     for axis in axes:
-        values[axis], codes_a[axis], codes_b[axis] = _common_codes(a, b, axis)
+        values[axis], (codes_a[axis], codes_b[axis]) = common_codes([a, b], axis)
         _require_common(axis, values[axis], codes_a[axis], codes_b[axis], labels)
     seeds, inverse = np.unique(np.concatenate([a.column("seed"), b.column("seed")]), return_inverse=True)
     codes_a["seed"], codes_b["seed"] = inverse[: len(a)], inverse[len(a) :]
@@ -181,8 +181,10 @@ def _equal(x: Scalar | None, y: Scalar | None) -> bool:
     return x == y and isinstance(x, bool) == isinstance(y, bool)  # true is not 1
 
 
-def _common_codes(a: Run, b: Run, axis: str) -> tuple[list[Scalar], np.ndarray, np.ndarray]:
-    """Return the distinct values of an axis and the codes of both runs' rows into them."""
+def common_codes(runs: Sequence[Run], axis: str) -> tuple[list[Scalar], list[np.ndarray]]:
+    """Return the distinct values of an axis in all runs, those of the first in the order of its grid before the others,
+    and for each run the codes of its rows into them, (rows,) int.
+    """
     places: dict[tuple, int] = {}
     values: list[Scalar] = []
 
@@ -193,14 +195,14 @@ def _common_codes(a: Run, b: Run, axis: str) -> tuple[list[Scalar], np.ndarray, 
             values.append(value)
         return places[key]
 
-    for value in a.axes[axis]:
+    for value in runs[0].axes[axis]:
         place(value)
     codes = []
-    for run in (a, b):
+    for run in runs:
         own, distinct = run.codes(axis)
         table = np.array([place(_plain(value)) for value in distinct], np.int64)
         codes.append(table[np.asarray(own)] if len(run) else np.zeros(0, np.int64))
-    return values, codes[0], codes[1]
+    return values, codes
 
 
 def _plain(value: object) -> Scalar:
