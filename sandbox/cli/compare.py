@@ -143,9 +143,19 @@ def _side(text: str) -> tuple[str, str]:
 # ------------------------------------------------------------------------------------------------ made again
 
 
-def rerun(run, root):
-    """Run the grid, settings and seeds of a run again and return the new run, loaded: the hook for the sweep."""
-    raise UsageError(f"reproduce cannot run {run.info['experiment']} again yet")
+def rerun(run, root, jobs=None):
+    """Run the grid, settings and seeds of a run again, every point, and return the new run, loaded."""
+    from sandbox import study
+    from sandbox.cli.run import _sweep
+    from sandbox.results import load
+    from sandbox.selection import Selection
+
+    info = run.info
+    selection = Selection.from_dict(info["selection"]) if info.get("selection") else Selection()
+    planned = study.plan(info["experiment"], info["axes"], info.get("settings"), seeds=info["seeds"],
+                         selection=selection, root=root, force=True)  # fmt: skip
+    path, _ = _sweep(planned, study.Spread(jobs))
+    return load(path)
 
 
 @click.command("reproduce", short_help="Run a finished run again and say whether it came out the same.")
@@ -158,7 +168,8 @@ def rerun(run, root):
     show_default=True,
     help="largest relative deviation of a number that does not count as different",
 )
-def reproduce_command(run, within, out):
+@click.option("--jobs", metavar="N", type=click.IntRange(1), help="worker processes  [default: as run has it]")
+def reproduce_command(run, within, jobs, out):
     """Run a finished run again: identical, within 1e-k, or differs, and what has changed around it.
 
     Exit code 1 means that it differs.
@@ -166,7 +177,7 @@ def reproduce_command(run, within, out):
     from sandbox.comparison.reproduce import reproduce
 
     (first,) = _load([run], out)
-    again = rerun(first, out)
+    again = rerun(first, out, jobs)
     found = reproduce(first, again, within)
     for line in [*found.lines(), f"then {first.path}/", f"now  {again.path}/"]:
         click.echo(line)

@@ -14,8 +14,9 @@ if TYPE_CHECKING:
 # What no two runs have in common, or what is looked at elsewhere.
 _OWN = {
     "axes", "seeds", "points", "rows", "status", "statuses", "started", "ended", "seconds", "command", "curves",
-    "table", "picture", "settings", "experiment", "git", "kernels", "jobs", "executor", "workers", "resumed",
+    "table", "picture", "settings", "experiment", "git", "kernels", "selection", "code", "inputs", "layouts", "reused",
 }  # fmt: skip
+_PREFIXES = {"versions": "", "environment": "", "settings": "", "inputs": "content of ", "selection": "--"}
 _KERNELS = ("hash", "cpu")  # the rest counts what a process compiled
 _COMMIT = "commit of the {}"
 ABSENT = "none"
@@ -30,8 +31,8 @@ def configuration(runs: Sequence[Run], matchings: Sequence[Matching]) -> Differe
         found.append(("experiment", [run.info["experiment"] for run in runs]))
     for axis in dict.fromkeys(axis for matching in matchings for axis in matching.fixed):
         found.append((axis, [", ".join(map(show_scalar, run.axes.get(axis, [ABSENT]))) for run in runs]))
-    settings = [run.info.get("settings") or {} for run in runs]
-    return found + _differing(settings)
+    asked = [{name: run.info.get(name) or {} for name in ("settings", "inputs", "selection")} for run in runs]
+    return found + _differing([_flat(each) for each in asked])
 
 
 def environment(runs: Sequence[Run]) -> Differences:
@@ -58,6 +59,7 @@ def lines(differences: Differences, labels: Sequence[str]) -> list[str]:
 def _facts(info: Mapping[str, object]) -> dict[str, str]:
     """Return the conditions of one run as text by name."""
     facts = _flat({name: value for name, value in info.items() if name not in _OWN})
+    facts |= {f"code of the {unit}": str(value) for unit, value in (info.get("code") or {}).items()}
     kernels = info.get("kernels") or {}
     facts |= {f"kernels {name}": str(kernels[name]) for name in _KERNELS if kernels.get(name)}
     git = info.get("git") or {}
@@ -68,7 +70,7 @@ def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, str]:
     found: dict[str, str] = {}
     for name, value in values.items():
         if isinstance(value, Mapping):
-            inner = "" if name in ("versions", "environment") else f"{name} "
+            inner = _PREFIXES.get(name, f"{name} ")
             found |= _flat(value, prefix + inner)
         elif value is not None:
             found[prefix + name] = _text(value)

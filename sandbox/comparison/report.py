@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import math
 import shutil
-import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TextIO
@@ -16,6 +16,7 @@ from sandbox.comparison.verdicts import INCONCLUSIVE, MOST_SEEDS, WORDS, Compari
 from sandbox.report.build import Field, Report
 from sandbox.report.formats import write as write_report
 from sandbox.report.statistics import Summary
+from sandbox.report.wrapping import fill, printable, words
 
 if TYPE_CHECKING:
     from sandbox.comparison.matching import Matching
@@ -35,7 +36,7 @@ def report(comparison: Comparison, most: int | None = None) -> Report:
         Field("metric", "metric", "axis", hidden=len(comparison.metrics) == 1),
         *(Field(axis, axis, "axis", numeric=_is_numeric(first, axis)) for axis in comparison.by),
         Field("run", "run", "axis", hidden=two),
-        Field("verdict", "verdict", "text"),
+        Field("verdict", "verdict", "verdict"),
         Field("a", "A", "number", numeric=True),
         Field("b", other, "number", numeric=True),
         Field("difference", f"{other} - A", "number", interval=True, numeric=True),
@@ -83,19 +84,13 @@ def write(made: Report, above: Sequence[str], format: str | None, out: TextIO, e
     In ``csv``, ``md``, ``json`` and ``tex`` they are the first of its warnings, so that the table stays alone.
     """
     if format in PEOPLE:
-        width = shutil.get_terminal_size().columns if out.isatty() else None
+        width = shutil.get_terminal_size().columns if out.isatty() else math.inf
         for line in above:
-            out.write("\n".join(_wrapped(line, width)) + "\n")
+            out.write("\n".join(fill(words(printable(line)), width, "", "   ")) + "\n")
         out.flush()
     else:
         made = replace(made, warnings=[*above, *made.warnings])
     write_report(made, format, out, err)
-
-
-def _wrapped(line: str, width: int | None) -> list[str]:
-    if width is None or len(line) <= width:
-        return [line]
-    return textwrap.wrap(line, width, subsequent_indent="   ", break_long_words=False, break_on_hyphens=False)
 
 
 def _is_numeric(run: Run, axis: str) -> bool:
