@@ -28,7 +28,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
         [Column("solved", interval=False), Column("diverged", interval=False),
          Column("updates_to_success", "updates to success", interval=False), Column("loss", oracle="baseline"),
          Column("clip_share", "clipped", interval=False), Column("clip_p50", "|dL/dw| median", interval=False),
-         Column("clip_max", "largest", interval=False), Column("cliff", interval=False)],
+         Column("clip_max", "largest", interval=False), Column("cliff", interval=False, better="lower")],
         note="diverged: a number is not finite, or the loss ends above twice the baseline; cliff: the largest loss "
              "within 0.2 along the gradient, by the loss at its foot",
         subject="a tanh network under SGD",

@@ -20,8 +20,9 @@ from sandbox.training import Recipe, Trainer, check, model_for
                            updates=[20_000], seeds=5)},
     check=check,
     table=Table(
-        [Column("cosine_before", "cosine at start"), Column("ratio_before", "norm ratio", interval=False),
-         Column("cosine_after", "cosine after"), Column("ratio_after", "norm ratio", interval=False),
+        [Column("cosine_before", "cosine at start", better="higher"),
+         Column("ratio_before", "norm ratio", interval=False), Column("cosine_after", "cosine after", better="higher"),
+         Column("ratio_after", "norm ratio", interval=False),
          Column("loss", oracle="baseline"), Column("score")],
         note="cosine and ratio of norms of the truncated gradient to the full one, on one batch that was held out",
         subject="truncated backpropagation through time",

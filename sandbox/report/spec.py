@@ -7,6 +7,14 @@ from dataclasses import asdict, dataclass, field
 
 from sandbox.errors import UsageError
 
+# The better side of metrics that mean the same wherever they occur; `Column(better=...)` says it of others.
+USUALLY_BETTER = {
+    "loss": "lower", "loss_ratio": "lower", "solved": "higher", "updates_to_success": "lower",
+    "sequences_to_success": "lower", "diverged": "lower", "accuracy": "higher", "accepted": "higher",
+    "error_rate": "lower", "nrmse": "lower", "seconds": "lower",
+}  # fmt: skip
+SIDES = ("lower", "higher")
+
 
 @dataclass(frozen=True)
 class Column:
@@ -25,6 +33,14 @@ class Column:
     shown_as
         Shows the mean and interval of a factor per step as ``"half-life"`` or ``"doubling time"`` in steps. Taken over
         seeds one by one such times would average to nothing near a factor of 1, where they change sign.
+    better
+        Which values are better when runs are compared: ``"lower"`` or ``"higher"``; left out, what `USUALLY_BETTER`
+        says of the metric, else neither.
+
+    Raises
+    ------
+    UsageError
+        When `better` is something else.
     """
 
     metric: str
@@ -32,6 +48,16 @@ class Column:
     interval: bool = True
     oracle: str | None = None
     shown_as: str | None = None
+    better: str | None = None
+
+    def __post_init__(self):
+        if self.better not in (None, *SIDES):
+            raise UsageError(f"better must be lower or higher, got {self.better} (column {self.metric})")
+
+    @property
+    def side(self) -> str | None:
+        """The better side, declared or usual; None where neither is."""
+        return self.better or USUALLY_BETTER.get(self.metric)
 
     @property
     def key(self) -> str:
