@@ -1,13 +1,14 @@
 """The command line: thin commands over the library.
 
 Input that breaks a rule is one line on standard error and exit code 2. Nothing heavy is imported here: ``--help`` must
-answer at once. Exit codes: 0 done, 1 done but some points raised an error, 2 bad input, 130 and 143 interrupted.
+answer at once. Exit codes: 0 done; 1 done, but some points failed, nothing matched, a gate failed or something is damaged; 2 bad input;
+130 and 143 interrupted.
 """
 
 import click
 
 from sandbox import __version__
-from sandbox.cli import show
+from sandbox.cli import compare, show
 from sandbox.cli.frame import HELP, CommandLine
 from sandbox.cli.run import run_group
 
@@ -21,7 +22,7 @@ def cli(ctx):
         click.echo(ctx.get_help())
 
 
-for _command in (run_group, *show.COMMANDS):
+for _command in (run_group, *compare.COMMANDS, *show.COMMANDS):
     cli.add_command(_command)
 
 

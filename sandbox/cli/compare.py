@@ -146,7 +146,7 @@ def _side(text: str) -> tuple[str, str]:
 def rerun(run, root, jobs=None):
     """Run the grid, settings and seeds of a run again, every point, and return the new run, loaded."""
     from sandbox import study
-    from sandbox.cli.run import _sweep
+    from sandbox.cli.run import run_plan
     from sandbox.results import load
     from sandbox.selection import Selection
 
@@ -154,7 +154,7 @@ def rerun(run, root, jobs=None):
     selection = Selection.from_dict(info["selection"]) if info.get("selection") else Selection()
     planned = study.plan(info["experiment"], info["axes"], info.get("settings"), seeds=info["seeds"],
                          selection=selection, root=root, force=True)  # fmt: skip
-    path, _ = _sweep(planned, study.Spread(jobs))
+    path, _ = run_plan(planned, study.Spread(jobs))
     return load(path)
 
 

@@ -196,7 +196,7 @@ def _run(experiment, options: dict) -> int:
         click.echo(f"all {len(planned.points)} points are done in {planned.complete}/{again}", err=True)
         path, failed = planned.complete, 0
     else:
-        path, failed = _sweep(planned, spread)
+        path, failed = run_plan(planned, spread)
     print_run(path, options["format"], plot=not options["no_plot"])
     return 1 if failed else 0
 
@@ -239,7 +239,7 @@ def _resumed(experiment, options: dict):
     return study.resumption(experiment, options["resume"], options["out"], options["only_failed"])
 
 
-def _sweep(planned, spread) -> tuple[Path, int]:
+def run_plan(planned, spread) -> tuple[Path, int]:
     """Run what is left of a plan; return the run's directory and the number of points that failed."""
     from sandbox import study
     from sandbox.report import progress as report
