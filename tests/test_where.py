@@ -51,6 +51,7 @@ def holds(text, **values):
         "word == 'not' and word != 'a\tb' and word != \"it's\"",
         " \n hidden==0032\t",
         "(" * 30 + "chrono" + ")" * 30,
+        "(chrono) and " * 40 + "abs(1) == 1",
     ],
 )
 def test_what_holds(text):
@@ -90,6 +91,7 @@ def test_nothing_divided_by_nothing_is_no_error():
     assert holds("gain / 0 > 1e308 and gain / -0.0 < -1e308 and 0 / 0 != 0 / 0")
     assert not holds("0 / 0 == 0 / 0 or 0 / 0 < 1 or hidden % 0 < 1 or hidden % 0 >= 1")
     assert not holds("0 / 0 in (0 / 0, 1)") and holds("0 / 0 not in (0 / 0, 1)")
+    assert not holds("0 / 0 / 0 == 1e999 or 0 / 0 / 0 == -1e999")
     assert holds("1e308 * 10 == 1e999 and 1e999 - 1e999 != 0")
 
 
