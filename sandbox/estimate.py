@@ -200,7 +200,7 @@ class _Law:
 
 
 def _is_positive(value: Scalar) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < math.inf
+    return isinstance(value, (int, float)) and 0 < value < math.inf  # false is 0
 
 
 def _without(key: Values, left_out: tuple[int, ...]) -> Values:

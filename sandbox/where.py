@@ -188,12 +188,12 @@ class _Reader:
         return [*tokens, _Token("end", "", len(self.text), len(self.text))]
 
     def _next(self, *texts: str) -> str | None:
-        """Take the next token and return its text if it is one of these; a quoted text never is."""
-        token = self.tokens[self.at]
-        if token.kind in ("name", "sign") and token.text in texts:
-            self.at += 1
-            return token.text
-        return None
+        """Take the next token and return its text if it is one of these; a text in quotes never is."""
+        text = self.tokens[self.at].text
+        if text not in texts:
+            return None
+        self.at += 1
+        return text
 
     @property
     def _end(self) -> int:

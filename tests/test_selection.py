@@ -1,5 +1,6 @@
 """Which points of a grid are selected: zipped axes, conditions, samples, and the limits of all three."""
 
+import doctest
 import hashlib
 import itertools
 import json
@@ -8,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox import selection, sweep
+from sandbox import estimate, selection, sweep, where
 from sandbox.axes import Axis
 from sandbox.errors import UsageError
 from sandbox.experiment import experiment
@@ -285,3 +286,9 @@ def test_counting_refuses_what_running_would():
         for ask in (lambda s: sweep.count(GRID, [0], s), lambda s: sweep.points(declared, declared.grid(), [0], s)):
             with pytest.raises(UsageError):
                 ask(wrong)
+
+
+@pytest.mark.parametrize("module", [where, selection, estimate], ids=lambda module: module.__name__)
+def test_examples_in_docstrings(module):
+    found = doctest.testmod(module)
+    assert found.attempted and not found.failed

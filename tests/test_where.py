@@ -1,12 +1,14 @@
 """Conditions over axes: what they mean, by Python's own eval, and what they may not be."""
 
 import math
+import re
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sandbox import where
+from sandbox import vocabulary, where
 from sandbox.axes import Axis
 from sandbox.errors import UsageError
 
@@ -51,6 +53,7 @@ def holds(text, **values):
         "word == 'not' and word != 'a\tb' and word != \"it's\"",
         " \n hidden==0032\t",
         "(" * 30 + "chrono" + ")" * 30,
+        "(chrono) and " * 40 + "abs(1) == 1",
     ],
 )
 def test_what_holds(text):
@@ -90,6 +93,7 @@ def test_nothing_divided_by_nothing_is_no_error():
     assert holds("gain / 0 > 1e308 and gain / -0.0 < -1e308 and 0 / 0 != 0 / 0")
     assert not holds("0 / 0 == 0 / 0 or 0 / 0 < 1 or hidden % 0 < 1 or hidden % 0 >= 1")
     assert not holds("0 / 0 in (0 / 0, 1)") and holds("0 / 0 not in (0 / 0, 1)")
+    assert not holds("0 / 0 / 0 == 1e999 or 0 / 0 / 0 == -1e999")
     assert holds("1e308 * 10 == 1e999 and 1e999 - 1e999 != 0")
 
 
@@ -271,3 +275,12 @@ def test_long_and_deep_texts_do_not_run_out_of_anything(text):
         assert len(str(error)) < 200
     else:
         assert found(ROW) in (True, False)
+
+
+def test_every_condition_of_the_documentation_is_understood():
+    text = (Path(__file__).parents[1] / "docs" / "sweeps.md").read_text(encoding="utf-8")
+    table = text.partition("| written | means |")[2].partition("\n\n")[0]
+    found = [code for line in table.splitlines() for code in re.findall("`([^`]+)`", line.partition(" | ")[0])]
+    assert len(found) > 15
+    for condition in [*found, *re.findall('--where "(.*?)"', text)]:
+        where.parse(condition, {**vocabulary.WELL_KNOWN, "chrono": bool, "seed": int})
