@@ -74,7 +74,7 @@ class Run:
         return list(zip(*map(self._values, self.key), strict=True))
 
     def column(self, name: str):
-        """Return a column as a NumPy array.
+        """Return a column as a NumPy array, which is read-only.
 
         Numbers are float64, NaN where missing, or int64 for axes of whole numbers and ``seed``; a bool axis is bool;
         everything else is an array of objects: texts, with None where missing.
@@ -88,19 +88,34 @@ class Run:
 
         if name not in self.texts:
             raise unknown("column", name, self.texts)
-        if name in self.key:
-            codes, values = self.codes(name)
-            return np.array(values or [0], dtype=object if isinstance(values[:1], str) else None)[codes]
-        numbers = number_texts(self.texts[name]) if name in self.metrics else None
-        return np.array(self._values(name), dtype=object) if numbers is None else np.array(numbers)
+        if name not in self._columns:
+            numbers = number_texts(self.texts[name]) if name in self.metrics else None
+            if name in self.key:
+                codes, values = self.codes(name)
+                column = np.array(values or [0], dtype=object if self._kind(name) is str else None)[codes]
+            else:
+                column = np.array(self._values(name), dtype=object) if numbers is None else np.array(numbers)
+            column.setflags(write=False)
+            self._columns[name] = column
+        return self._columns[name]
 
     def codes(self, name: str):
         """Return ``(codes, values)`` of an axis or ``seed``: distinct values in order, and which each row has."""
         import numpy as np
 
-        values, places = _distinct(self.texts[name], self._kind(name))
-        codes = np.fromiter(map(places.__getitem__, self.texts[name]), np.int64, len(self))
-        return codes, values
+        if name not in self._codes:
+            values, places = _distinct(self.texts[name], self._kind(name))
+            codes = np.fromiter(map(places.__getitem__, self.texts[name]), np.int64, len(self))
+            self._codes[name] = codes, values
+        return self._codes[name]
+
+    @functools.cached_property
+    def _columns(self) -> dict:
+        return {}
+
+    @functools.cached_property
+    def _codes(self) -> dict:
+        return {}
 
     def curve(self, name: str, series: str) -> dict[tuple, tuple[list, list]]:
         """Return ``{(axes..., seed): (x, values)}`` of one series of one curve; errors as in `curves`."""
@@ -258,6 +273,7 @@ def _put_in_order(run: Run) -> None:
         return
     for name, texts in run.texts.items():
         run.texts[name] = [texts[at] for at in order.tolist()]
+    run._codes.clear()
 
 
 def read_info(path: Path) -> dict:

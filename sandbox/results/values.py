@@ -41,7 +41,7 @@ def number_texts(texts: Sequence[str]) -> list[float] | None:
     if not joined or _NO_NUMBER.search(joined):
         return None
     try:
-        return [float(text) if text else float("nan") for text in texts]
+        return list(map(float, [text or "nan" for text in texts] if "" in texts else texts))
     except ValueError:
         return None
 
