@@ -329,8 +329,8 @@ def _print_plan(planned, spread) -> None:
     if planned.todo:
         jobs = spread.jobs or _cores()
         click.echo(f"left: {told(estimate(planned.todo, history(name, planned.root), jobs))}")
-    folder = planned.resumed or planned.complete or planned.root / name / "<time>-<id>"
-    verb = "would go on in" if planned.resumed else "would show" if planned.complete else "would write"
+    folder = planned.complete or planned.resumed or planned.root / name / "<time>-<id>"
+    verb = "would show" if planned.complete else "would go on in" if planned.resumed else "would write"
     click.echo(f"{verb} {folder}/: table.csv ({total} rows), curves.csv, timing.csv, run.json")
 
 
