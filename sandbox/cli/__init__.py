@@ -7,7 +7,7 @@ answer at once. Exit codes: 0 done, 1 done but some points raised an error, 2 ba
 import click
 
 from sandbox import __version__
-from sandbox.cli import results, show
+from sandbox.cli import results, show, sql
 from sandbox.cli.frame import HELP, CommandLine
 from sandbox.cli.run import run_group
 
@@ -21,7 +21,7 @@ def cli(ctx):
         click.echo(ctx.get_help())
 
 
-for _command in (run_group, *results.COMMANDS, *show.COMMANDS):
+for _command in (run_group, *results.COMMANDS, *show.COMMANDS, *sql.COMMANDS):
     cli.add_command(_command)
 
 
