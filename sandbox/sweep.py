@@ -16,11 +16,14 @@ import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from sandbox.axes import Axis, Scalar
 from sandbox.errors import UsageError, shorten
-from sandbox.experiment import Experiment, from_source
 from sandbox.selection import MOST_POINTS, Selection, combinations
+
+if TYPE_CHECKING:  # it takes NumPy along, for which a list of runs does not wait
+    from sandbox.experiment import Experiment
 
 Curve = dict[str, list]
 
@@ -82,6 +85,8 @@ class Job:
 
     def load(self) -> Experiment:
         """Return the experiment, from the text and not from the file: that may have been edited meanwhile."""
+        from sandbox.experiment import from_source
+
         return from_source(self.name, self.path, self.source)
 
 

@@ -295,7 +295,7 @@ def test_a_finished_run_is_taken_up_again_without_loss(tmp_path):
     assert finish_off(path) == 0
     assert files(path) | {"timing.csv": (path / "timing.csv").read_bytes()} == before
     after = load(path).info
-    changing = ("seconds", "ended")
+    changing = ("seconds", "ended", "seal")
     assert {**after, **dict.fromkeys(changing)} == {**info, **dict.fromkeys(changing)}
 
 
@@ -537,8 +537,8 @@ def test_runs_by_number(tmp_path):
     assert find("sample@a2c", tmp_path) == find("sample@2026-01-02", tmp_path) == paths[1]
     refused(lambda: find("sample@-4", tmp_path), "run must be sample@-1 to sample@-3, got sample@-4")
     refused(lambda: find("sample@-0", tmp_path), "run must be sample@-1 to sample@-3, got sample@-0")
-    refused(lambda: find("sample@", tmp_path), "unknown run 'sample@'; did you mean 'sample'?")
-    refused(lambda: find("sample@lastest", tmp_path), "unknown run 'sample@lastest'")
+    refused(lambda: find("sample@", tmp_path), "unknown run 'sample@' (@latest, @-1 to @-3, or")
+    refused(lambda: find("sample@lastest", tmp_path), "unknown run 'sample@lastest'; did you mean 'latest'?")
 
 
 def test_columns_as_arrays(tmp_path):

@@ -131,7 +131,7 @@ class Run:
         """
         finished = {tuple(map(format_value, key)): key for key in self.keys}
         found: dict[str, dict[tuple, tuple[list, list]]] = {series: {} for series in wanted}
-        for *key_texts, curve, x, series, value in self._curve_lines():
+        for *key_texts, curve, x, series, value in self.curve_lines():
             if curve == name and series in found:
                 key = finished.get(tuple(key_texts))
                 if key is not None:
@@ -158,7 +158,7 @@ class Run:
             return
         texts = {tuple(map(format_value, key)) for key in self.keys if wanted is None or key in wanted}
         seconds, blocks = self.seconds(), {}
-        for fields in self._curve_lines() if self.info["curves"] else ():
+        for fields in self.curve_lines() if self.info["curves"] else ():
             if tuple(fields[:-4]) not in texts:
                 continue
             lines, columns = blocks.setdefault(tuple(fields[:-4]), ([], {}))
@@ -181,8 +181,8 @@ class Run:
     def _journal(self) -> dict[tuple, Record]:
         return journal.read(self.path, [])
 
-    def _curve_lines(self) -> Iterator[list[str]]:
-        """Yield the fields of every line of ``curves.csv``."""
+    def curve_lines(self) -> Iterator[list[str]]:
+        """Yield the fields of every line of ``curves.csv``, the header left out; errors as in `curves`."""
         if self.journaled:
             text = "".join(self._journal[key].lines for key in self.keys)
             yield from csv.reader(io.StringIO(text), strict=True)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import datetime
+import hashlib
+import itertools
 import json
 import secrets
 import shutil
@@ -19,6 +21,7 @@ from sandbox.results import reader
 from sandbox.results.csvfile import replace_file
 from sandbox.results.journal import Journal, Record, declared, layouts
 from sandbox.results.values import line
+from sandbox.results.verify import FILES, seal
 from sandbox.sweep import Row
 
 __all__ = ["SCHEMA", "RunWriter"]
@@ -66,7 +69,7 @@ class RunWriter:
             "schema": SCHEMA, "experiment": name, "command": "", "axes": axes, "seeds": list(seeds), "settings": {},
             "selection": {}, "points": points if points is not None else _size(axes, seeds), "rows": 0,
             "status": "running", "statuses": {}, "started": _now(), "ended": None, "seconds": None, "kernels": None,
-            "curves": {}, "layouts": [], "code": {}, "reused": {}, "table": None, "picture": None,
+            "curves": {}, "layouts": [], "files": {}, "code": {}, "reused": {}, "table": None, "picture": None,
             **facts, **provenance.collect(),
         })  # fmt: skip
         try:
@@ -100,7 +103,7 @@ class RunWriter:
             if not run.journaled:
                 replace_file(self.path / "journal", (record.encode() for record in run.records()))
             self._journal = Journal(self.path)
-            self.info.update(status="running", ended=None)
+            self.info.update(status="running", ended=None, files={})
             self._write_info()
         except BlockingIOError as error:
             raise UsageError(f"{self.path} is being written by another process") from error
@@ -180,11 +183,12 @@ class RunWriter:
         key = [*self.axes, "seed"]
         try:
             self._journal.sync()
-            self._write_table(records)
+            sums = [self._write_table(records)]
             curves = (self._journal.lines(record.key).encode() for record in records if record.columns)
-            self._write("curves.csv", [*key, "curve", "x", "series", "value"], curves)
+            sums.append(self._write("curves.csv", [*key, "curve", "x", "series", "value"], curves))
             timing = (line([*record.key, record.seconds]).encode() for record in records)
-            self._write("timing.csv", [*key, "seconds"], timing)
+            sums.append(self._write("timing.csv", [*key, "seconds"], timing))
+            self.info["files"] = dict(zip(FILES, sums, strict=True))
             self._write_info()
             if status == "finished":
                 self._journal.remove()
@@ -207,21 +211,28 @@ class RunWriter:
         self._shown = time.perf_counter()
         self._pause = max(SNAPSHOT_EVERY, 20 * (self._shown - started))
 
-    def _write_table(self, records: Sequence[Record]) -> None:
+    def _write_table(self, records: Sequence[Record]) -> str:
         columns = list(dict.fromkeys(name for names in layouts(records) for name in names))
         body = (
             line([*record.key, *map(record.metrics.get, columns), record.status, record.error]) for record in records
         )
-        self._write("table.csv", [*self.axes, "seed", *columns, "status", "error"], (text.encode() for text in body))
+        header = [*self.axes, "seed", *columns, "status", "error"]
+        return self._write("table.csv", header, (text.encode() for text in body))
 
-    def _write(self, name: str, header: Sequence[str], body: Iterable[bytes]) -> None:
+    def _write(self, name: str, header: Sequence[str], body: Iterable[bytes]) -> str:
+        """Write a file and return its checksum."""
+        checksum = hashlib.sha256()
+
         def chunks():
-            yield line(header).encode()
-            yield from body
+            for chunk in itertools.chain([line(header).encode()], body):
+                checksum.update(chunk)
+                yield chunk
 
         replace_file(self.path / name, chunks())
+        return checksum.hexdigest()
 
     def _write_info(self) -> None:
+        self.info["seal"] = seal(self.info)
         text = json.dumps(self.info, indent=2, ensure_ascii=False, allow_nan=False)
         replace_file(self.path / "run.json", [text.encode("utf-8", "backslashreplace"), b"\n"])
 
