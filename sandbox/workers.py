@@ -74,12 +74,16 @@ def _quota(own: Path = Path("/proc/self/cgroup"), root: Path = Path("/sys/fs/cgr
 
 @contextmanager
 def _signals_held() -> Iterator[None]:
-    """Put off interrupts: a worker is born with them blocked, and we know of every worker that was born."""
+    """Put off interrupts: workers and threads are born with them blocked, and no birth is broken off halfway.
+
+    (By those of other threads it can be. That worker sees its input end, and ends.)
+    """
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, ())  # asked first: the next call may raise what was pending
     try:
+        signal.pthread_sigmask(signal.SIG_BLOCK, HELD)
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
@@ -104,11 +108,7 @@ class _Worker:
         self.ready = self.proved = self.quick = False
         self.since: float | None = None  # when it began its first task
         self.deadline = math.inf
-        self._listener = threading.Thread(target=self._listen, args=(greeting, events), daemon=True)
-
-    def listen(self) -> None:
-        """Begin to talk."""
-        self._listener.start()
+        self.listener = threading.Thread(target=self._listen, args=(greeting, events), daemon=True)
 
     def _listen(self, greeting: dict, events: queue.SimpleQueue) -> None:
         try:
@@ -134,8 +134,8 @@ class _Worker:
         code = self.process.wait()
         with suppress(OSError):
             self.process.stdin.close()
-        if self._listener.ident is not None:
-            self._listener.join(1.0)  # a process that the worker started may hold the pipe
+        if self.listener.ident is not None:
+            self.listener.join(1.0)  # a process that the worker started may hold the pipe
         if code >= 0:
             return f"with exit code {code}"
         with suppress(ValueError):
@@ -313,10 +313,10 @@ class Workers:
             try:
                 with _signals_held():
                     self._workers.append(_Worker(self._greeting, self._events))
+                    self._workers[-1].listener.start()
             except OSError as error:  # too many processes, no memory: those there are will have to do
                 self._last_end = f"a process could not be started: {error.strerror}"
                 return
-            self._workers[-1].listen()
 
     def _hand(self, worker: _Worker) -> None:
         """Give a worker its next point, and one to wait where points are short."""
