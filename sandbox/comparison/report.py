@@ -31,7 +31,7 @@ def report(comparison: Comparison, most: int | None = None) -> Report:
     two, first = len(comparison.runs) == 2, comparison.runs[0]
     other = comparison.labels[1] if two else "other"
     sided = [side is not None for side in comparison.sides.values()]
-    tally = "win/tie/loss" if all(sided) else "up/tie/down" if not any(sided) else "win/tie/loss*"
+    tally = "win/tie/loss" if all(sided) else "up/tie/down" if not any(sided) else "win/tie/loss"
     fields = [
         Field("metric", "metric", "axis", hidden=len(comparison.metrics) == 1),
         *(Field(axis, axis, "axis", numeric=_is_numeric(first, axis)) for axis in comparison.by),
@@ -219,6 +219,7 @@ def _remarks(comparison: Comparison) -> list[str]:
     better = "; ".join(f"{side}: {', '.join(metrics)}" for side, metrics in sides.items())
     open_rows = _any_open(comparison)
     needed = ["n needed, in seeds: paired t test at 5 %, power 0.8, for the difference and spread seen here"]
+    tally = "win/tie/loss, of a metric without a better side up/tie/down, counts seeds"
     chance = f"{0.05 * rows:.2g}"
     counts = np.bincount(np.concatenate([outcome.verdict for outcome in comparison.outcomes]), minlength=len(WORDS))
     verdicts = ", ".join(f"{count} {word}" for word, count in zip(WORDS, counts.tolist(), strict=True) if count)
@@ -226,6 +227,6 @@ def _remarks(comparison: Comparison) -> list[str]:
         f"{plural(rows, 'row')}: {verdicts}; about {chance} would show a difference by chance",
         f"same: all pairs equal, or the interval within +- {comparison.same}; better, worse (higher, lower): the "
         "interval excludes 0; else inconclusive",
-        f"better side {better}; win/tie/loss counts seeds, without a better side up/tie/down",
+        f"better side {better}; {tally}",
         *(needed if open_rows else []),
     ]
