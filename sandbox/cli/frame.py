@@ -121,6 +121,8 @@ class CommandLine(Commands):
         for stream in (sys.stdout, sys.stderr):
             if hasattr(stream, "reconfigure"):  # a terminal that cannot show a character must not end a study
                 stream.reconfigure(errors="backslashreplace")
+        if any("\0" in text for text in (sys.argv[1:] if args is None else args)):
+            sys.exit(_complain("an argument must be text without a zero byte"))  # no system passes one on; tests may
         try:
             code = super().main(args, prog_name or "sandbox", **{**extra, "standalone_mode": False})
         except click.ClickException as error:

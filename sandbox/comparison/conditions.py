@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 _OWN = {
     "axes", "seeds", "points", "rows", "status", "statuses", "started", "ended", "seconds", "command", "curves",
     "table", "picture", "settings", "experiment", "git", "kernels", "selection", "code", "inputs", "layouts", "reused",
+    "files",
 }  # fmt: skip
 _PREFIXES = {"versions": "", "environment": "", "settings": "", "inputs": "content of ", "selection": "--"}
 _KERNELS = ("hash", "cpu")  # the rest counts what a process compiled
