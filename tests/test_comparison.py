@@ -116,6 +116,16 @@ def test_keys_of_many_long_axes_do_not_overflow():
     assert (found.in_a == found.in_b).all() and len(found.in_a) == 300
 
 
+def test_numbers_of_combinations_beyond_two_to_the_64_stay_apart():
+    """With 256 values each, the first of ten axes would leave no trace in 64 bits."""
+    axes = {f"axis{at}": list(range(256)) for at in range(10)}
+    zeros, rows = np.zeros(256, np.int64), np.arange(256)
+    columns = {**dict.fromkeys(axes, zeros), "axis0": rows, "seed": zeros, "loss": rows * 1.0, "status": ["ok"] * 256}
+    a = MadeRun(axes, columns, [0])
+    a.codes = lambda name: (columns[name], list(range(256)))
+    assert (match(a, a).in_b == rows).all()
+
+
 # What is compared ---------------------------------------------------------------------------------------------------
 
 
@@ -129,6 +139,14 @@ def test_by_gives_the_rows_and_seeds_are_averaged_first():
     assert found.where(found.kept) == [{"cell": "rnn"}, {"cell": "lstm"}]
     assert compare(a, b).by == ["cell", "gain"]
     assert [row["gain"] for row in compare(a, b).outcomes[0].where(np.arange(4))] == [2.0, 0.5, 2.0, 0.5]
+
+
+def test_a_tiny_difference_of_large_numbers_is_not_rounded_away():
+    grid, small = {"cell": ["rnn"], "gain": [1.0, 2.0, 3.0]}, 2.0**-20
+    a = made(grid, lambda row: {"loss": 1e6 + row["gain"] / 8 + row["seed"]})
+    b = made(grid, lambda row: {"loss": 1e6 + row["gain"] / 8 + row["seed"] + small})
+    (found,) = compare(a, b, by=["cell"], same="0").outcomes
+    assert found.low[0] == found.high[0] == found.difference[0] == small
 
 
 def test_by_must_be_a_matched_axis():
@@ -266,6 +284,17 @@ def test_rows_without_a_result_or_a_number_are_no_pairs_and_are_counted():
     assert [row[8] for row in report(found).rows] == ["1/3", "2/3", "2/3", "3"]
 
 
+def test_a_number_of_a_row_that_failed_does_not_count():
+    def broken(row):
+        return {"loss": 99.0 if row["seed"] else 1.0, "status": ("timeout", "error", "crashed")[row["seed"]]}
+
+    a = made(GRID, base)
+    with pytest.raises(NothingMatched, match=r"\(12 without a result\)"):
+        compare(a, made(GRID, broken))
+    half = made(GRID, lambda row: {"loss": 99.0, "status": "error" if row["seed"] else "nonfinite"})
+    assert compare(a, half).outcomes[0].n.tolist() == [1, 1, 1, 1]
+
+
 def test_no_numbers_at_all_is_nothing_matched():
     with pytest.raises(NothingMatched, match="none of 12 pairs has finite numbers of loss"):
         compare(made(GRID, base), made(GRID, lambda row: {"loss": None}), metric=["loss"])
@@ -321,6 +350,16 @@ def test_the_environment_is_listed_where_it_differs():
         "environment  code of the sandbox: A c1, B none", "environment  code of the experiment: A e1, B none",
         "environment  commit of the source: A 0123456789ab with uncommitted changes, B none",
     ]  # fmt: skip
+
+
+def test_a_commit_is_said_once_where_both_folders_are_one_repository():
+    def run(commit, other):
+        return made(GRID, base, git={"source": {"commit": commit}, "working_directory": {"commit": other}})
+
+    found = top(compare(run("a1", "a1"), run("b1", "b1")))[2:]
+    assert found == ["environment  commit of the source: A a1, B b1"]
+    found = top(compare(run("a1", "c1"), run("b1", "d1")))[2:]
+    assert found[1] == "environment  commit of the working directory: A c1, B d1"
 
 
 def test_different_experiments_are_compared_with_a_warning():
@@ -401,6 +440,12 @@ def test_gates(text, by, fails):
     assert bool(found) is fails
     if fails:
         assert len(found) >= 1 and found[0].startswith(f"failed: {text}: cell rnn: A 2.35, B ")
+
+
+def test_per_cent_are_of_the_absolute_value():
+    a = np.full((1, 3), -10.0)
+    for text, by, fails in (("loss > +5%", 0.1, False), ("loss > +5%", 0.6, True), ("loss < -5%", -0.6, True)):
+        assert bool(Gate.read(text).check(compare(trials(a), trials(a + by)))) is fails
 
 
 def test_a_gate_names_its_rows_and_counts_the_rest():

@@ -72,6 +72,15 @@ def test_what_fits_is_shown_and_nothing_else():
         assert found.mean == pytest.approx(float(fit.entry["value"]), rel=1e-5) and "cell" not in where
 
 
+def test_rows_that_failed_are_left_out():
+    def broken(row):
+        return {"sequences_to_success": 10.0 ** row["seed"], "status": "crashed" if row["seed"] else "ok"}
+
+    run = made({"cell": ["lstm"], "task": ["adding:hs97"], "seq_len": [100]}, broken, experiment="length")
+    (fit,) = published.beside(run, TABLE)
+    assert (fit.rows[0][1].mean, fit.rows[0][1].total) == (1.0, 1)
+
+
 @pytest.mark.parametrize("changed", [{"task": ["adding"]}, {"seq_len": [101]}, {"cell": ["gru", "lstm:nig"]}])
 def test_another_task_length_or_cell_does_not_fit(changed):
     run = made({**TRAINED, "task": ["adding:hs97"], **changed}, results, experiment="length")

@@ -248,9 +248,7 @@ def pairs_needed(effect: float) -> int | None:
     guess = pairs_expansion(effect)
     if guess > EXACT_PAIRS:
         return math.ceil(guess)
-    pairs = max(math.ceil(guess), 2)
-    while pairs > 2 and detectable_effect(pairs - 1) <= effect:
-        pairs -= 1
+    pairs = max(math.ceil(guess), 2)  # never too many: the expansion lies below the exact number
     while detectable_effect(pairs) > effect:
         pairs += 1
     return pairs
