@@ -346,7 +346,6 @@ def test_the_environment_is_listed_where_it_differs():
         "differs in  text: A a.txt, B none", "differs in  content of text: A 11, B none",
         "differs in  --where: A gain > 1, B none",
         "environment  numba: A 0.62, B none", "environment  NUMBA_NUM_THREADS: A 1, B none",
-        "environment  future fact: A 1, B none",
         "environment  code of the sandbox: A c1, B none", "environment  code of the experiment: A e1, B none",
         "environment  commit of the source: A 0123456789ab with uncommitted changes, B none",
     ]  # fmt: skip

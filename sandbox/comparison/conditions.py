@@ -11,12 +11,8 @@ if TYPE_CHECKING:
     from sandbox.comparison.matching import Matching
     from sandbox.results import Run
 
-# What no two runs have in common, or what is looked at elsewhere.
-_OWN = {
-    "axes", "seeds", "points", "rows", "status", "statuses", "started", "ended", "seconds", "command", "curves",
-    "table", "picture", "settings", "experiment", "git", "kernels", "selection", "code", "inputs", "layouts", "reused",
-    "files",
-}  # fmt: skip
+# What `sandbox.provenance` says of where a run was made; code, kernels and commits are put in words below.
+_AROUND = ("versions", "platform", "cpu", "simd", "cores", "environment")
 _PREFIXES = {"versions": "", "environment": "", "settings": "", "inputs": "content of ", "selection": "--"}
 _KERNELS = ("hash", "cpu")  # the rest counts what a process compiled
 _COMMIT = "commit of the {}"
@@ -59,7 +55,7 @@ def lines(differences: Differences, labels: Sequence[str]) -> list[str]:
 
 def _facts(info: Mapping[str, object]) -> dict[str, str]:
     """Return the conditions of one run as text by name."""
-    facts = _flat({name: value for name, value in info.items() if name not in _OWN})
+    facts = _flat({name: value for name, value in info.items() if name in _AROUND})
     facts |= {f"code of the {unit}": str(value) for unit, value in (info.get("code") or {}).items()}
     kernels = info.get("kernels") or {}
     facts |= {f"kernels {name}": str(kernels[name]) for name in _KERNELS if kernels.get(name)}
