@@ -230,7 +230,11 @@ def test_a_failing_point_is_named_and_the_exit_code_says_so(here):
         ("show " + "x" * 5000, "unknown run 'xxx"),
         ("describe toyy", "did you mean 'toy'?"),
         ("rum toy", "unknown command 'rum'; did you mean 'run'?"),
-        ("zzz", "unknown command 'zzz' (choose from: bench, cells, describe, env, list, plot, run, show, tasks)"),
+        (
+            "zzz",
+            "unknown command 'zzz' (choose from: bench, cells, compare, describe, env, list, plot, "
+            "reproduce, results, run, show, sql, tasks)",
+        ),
         ("--zzz", "unknown option --zzz of sandbox"),
         ("bench gemm --dtype int8", "'int8' is not one of"),
     ],
@@ -299,7 +303,9 @@ def test_underscores_and_hyphens_both_work(here):
 
 def test_help_lists_commands_and_experiments(here):
     text = run("--help").stdout
-    assert all(name in text for name in ("bench", "cells", "describe", "env", "list", "plot", "run", "show", "tasks"))
+    assert all(
+        name in text for name in ("bench", "cells", "compare", "env", "list", "reproduce", "results", "sql", "tasks")
+    )
     assert run().stdout == text
     assert "A toy of a vanishing gradient." in run("run", "--help").stdout
 

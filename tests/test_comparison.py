@@ -338,7 +338,7 @@ def test_the_environment_is_listed_where_it_differs():
         "versions": {"numpy": "2.4.0", "numba": "0.62"}, "cpu": "a cpu", "kernels": {"hash": "abc", "compiled": 7},
         "git": {"source": {"commit": "0123456789abcdef", "dirty": True}, "working_directory": None},
         "environment": {"NUMBA_NUM_THREADS": "1"}, "settings": {"text": "a.txt"}, "inputs": {"text": "11"},
-        "code": {"sandbox": "c1", "experiment": "e1"}, "selection": {"where": "gain > 1"}, "future": {"fact": 1},
+        "code": {"sandbox": "c1", "experiment": "e1"}, "selection": {"where": "gain > 1"},
     }  # fmt: skip
     found = top(compare(made(GRID, base, **here), made(GRID, base, path="b")))
     assert found == [

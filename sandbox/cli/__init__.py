@@ -1,8 +1,8 @@
 """The command line: thin commands over the library.
 
 Input that breaks a rule is one line on standard error and exit code 2. Nothing heavy is imported here: ``--help`` must
-answer at once. Exit codes: 0 done; 1 done, but some points failed, nothing matched, a gate failed or something is damaged; 2 bad input;
-130 and 143 interrupted.
+answer at once. Exit codes: 0 done; 1 done, but points failed, nothing matched, a gate failed, or something is damaged;
+2 bad input; 130 and 143 interrupted.
 """
 
 import click
