@@ -5,7 +5,8 @@ A worker is a Python process of its own with one thread for everything (`sandbox
 reads its frames into one queue; the generator `Workers.run` takes them out, hands on the next point, and yields rows.
 
 A worker that dies costs its point one attempt, and no other point anything: one that waited in the same worker goes
-back to the head of the queue. A worker which dies before it has begun a point is replaced only so many times.
+back to the head of the queue. Workers which die before they have begun a point are replaced only so many times as long
+as no point finishes: where none can start, the sweep ends.
 
 >>> import sandbox.warm
 >>> from sandbox.experiment import load
@@ -40,7 +41,7 @@ from sandbox.sweep import Job, Point, Row, Serial
 from sandbox.warm import warm
 from sandbox.worker import COUNTERS, HELD, read_frame, write_frame
 
-FAILED_STARTS = 4  # in a row, and beyond the number of jobs, before workers that end are no longer replaced
+FAILED_STARTS = 4  # beyond the number of jobs, without a row in between, before they are given up
 QUICK = 0.02  # s; points shorter than this wait in a worker, a longer one would keep another from an idle worker
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
@@ -254,10 +255,7 @@ class Workers:
         if kind == "started":
             worker.since = at
             worker.deadline = at + (self.timeout or math.inf)
-            if not worker.proved:
-                worker.proved, failed, self._failed_starts = True, self._failed_starts, 0
-                if failed:
-                    self._employ()
+            worker.proved = True
         elif kind == "ready":
             worker.ready = True
             self._count(content[0])
@@ -279,6 +277,9 @@ class Workers:
         worker.since, worker.deadline, worker.quick = None, math.inf, seconds < QUICK
         self._count(kernels)
         self._hand(worker)
+        if self._failed_starts:
+            self._failed_starts = 0
+            self._employ()
         return Row(point, metrics, curves, status, error, seconds)
 
     def _lost(self, worker: _Worker, at: float, late: bool = False) -> Row | None:
@@ -395,7 +396,7 @@ class Auto:
                 ):
                     break
         rest = points[done:]
-        if not rest or self._draining:
+        if not rest:
             return
         warm(self.experiment, rest, self.job.settings, stop=lambda: self._draining)
         self._workers = Workers(self.job, self.jobs, **self._options)

@@ -157,7 +157,8 @@ def test_settings_may_be_of_a_class_of_the_experiment(job):
     assert row.metrics == {"size": 3}
 
 
-def test_what_a_point_prints_goes_to_standard_error(job, capfd):
+def test_what_a_point_prints_goes_to_standard_error(job, capfd, monkeypatch):
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)
     job = job("print('one', a)\nos.write(1, b'two\\n')\nsubprocess.run(['echo', 'three'])\nreturn {'read': input()}")
     rows = by_point(Workers(job, 1).run(points(2)))
     assert [row.error.partition(" (")[0] for row in rows.values()] == ["EOFError: EOF when reading a line"] * 2
@@ -188,6 +189,11 @@ def test_a_point_that_waited_in_a_dead_worker_has_lost_nothing(job):
     rows = by_point(Workers(job, 1, attempts=1).run(points(20)))
     assert [row.status for row in rows.values()] == (["ok"] * 4 + ["crashed"]) * 4
     assert rows[4].error == "worker ended with exit code 1, 1 attempt"
+
+
+def test_a_point_may_cost_more_workers_than_may_fail_to_start(job):
+    rows = by_point(Workers(job("os._exit(1)"), 1, attempts=8).run(points(1)))
+    assert rows[0].error == "worker ended with exit code 1, 8 attempts"
 
 
 def test_a_second_attempt_that_succeeds_leaves_no_trace(job):
@@ -252,6 +258,12 @@ def test_a_point_that_takes_too_long_is_ended_and_not_tried_again(job):
     rows = by_point(Workers(job, 2, timeout=0.75).run(points(5)))
     assert [row.status for row in rows.values()] == ["ok", "timeout", "ok", "ok", "ok"]
     assert rows[1].error == "longer than 0.75 s" and rows[1].seconds >= 0.75 and gone(begun()[1])
+
+
+def test_the_clock_of_an_idle_worker_does_not_run(job):
+    body = "began(a)\nif a == 2:\n    time.sleep(60)\nwait_for(f'began-{1 - a}')\nreturn {}"
+    rows = by_point(Workers(job(body), 2, timeout=1.5).run(points(3)))  # the other one began its last point earlier
+    assert [row.status for row in rows.values()] == ["ok", "ok", "timeout"]
 
 
 def test_a_busy_parent_does_not_make_a_point_late(job):
