@@ -390,7 +390,9 @@ def test_machine_formats_keep_the_table_alone_and_every_fact():
 def test_people_see_a_part_of_a_long_table_and_are_told():
     values = np.random.default_rng(0).normal(size=(30, 3))
     found = compare(trials(values), trials(values + 1))
-    assert len(report(found, most=10).rows) == 10 and len(report(found).rows) == 30
+    assert report(found, most=10).rows == report(found).rows[:10] and len(report(found).rows) == 30
+    three = compare(trials(values), trials(values + 1), trials(values + 2))
+    assert report(three, most=7).rows == report(three).rows[:7]
     assert report(found, most=10).warnings[0] == "the first 10 of 30 rows; --format csv has all of them, --by fewer"
 
 
