@@ -53,7 +53,7 @@ def report(comparison: Comparison, most: int | None = None) -> Report:
         experiment=" and ".join(names),
         title=f"{metric}{letters} against A, {plural(len(seeds), 'seed')}, mean, difference [95 %]",
         fields=fields,
-        rows=_rows(comparison)[:most],
+        rows=_rows(comparison, most),
         seeds=seeds,
         status="compared",
         subject=f"{metric}{letters} against A",
@@ -105,8 +105,8 @@ def _paired_seeds(matching: Matching) -> np.ndarray:
     return matching.seeds[np.unique(matching.codes_a["seed"][matching.in_a])]
 
 
-def _rows(comparison: Comparison) -> list[list]:
-    """Return the rows: metrics in order, then the combinations in the grid's order, then the runs."""
+def _rows(comparison: Comparison, most: int | None) -> list[list]:
+    """Return the first rows, up to `most`: metrics in order, combinations in the grid's order, then the runs."""
     others = len(comparison.matchings)
     rows = []
     for at, metric in enumerate(comparison.metrics):
@@ -114,35 +114,40 @@ def _rows(comparison: Comparison) -> list[list]:
         found = [
             row
             for outcome, label in zip(of_metric, comparison.labels[1:], strict=True)
-            for row in _rows_of(metric, label, outcome, comparison)
+            for row in _rows_of(metric, label, outcome, comparison, most)
         ]
         if others > 1:
             found.sort(key=lambda row: row[0])  # stable: within a combination the runs keep their order
         rows += [row for _, row in found]
+        if most is not None and len(rows) >= most:
+            return rows[:most]
     return rows
 
 
-def _rows_of(metric: str, label: str, outcome: Outcome, comparison: Comparison) -> list[tuple[tuple, list]]:
-    """Return ``(place in the grid, row)`` of one metric and run."""
+def _rows_of(
+    metric: str, label: str, outcome: Outcome, comparison: Comparison, most: int | None
+) -> list[tuple[tuple, list]]:
+    """Return ``(place in the grid, row)`` of one metric and run, of its first `most` rows."""
+    kept = outcome.kept[:most]
     axes, places = [], []
     for axis in comparison.by:
         if axis in outcome.groups.keys:
-            codes = outcome.groups.keys[axis][outcome.kept].tolist()
+            codes = outcome.groups.keys[axis][kept].tolist()
             values = outcome.matching.values[axis]
             axes.append([values[code] for code in codes])
             places.append(codes)
         else:  # fixed here, matched with another run
-            axes.append([outcome.matching.a.axes[axis][0]] * outcome.kept.size)
-            places.append([0] * outcome.kept.size)
-    place = list(zip(*places, strict=True)) if places else [()] * outcome.kept.size
+            axes.append([outcome.matching.a.axes[axis][0]] * kept.size)
+            places.append([0] * kept.size)
+    place = list(zip(*places, strict=True)) if places else [()] * kept.size
     arrays = (
         outcome.a, outcome.b, outcome.difference, outcome.low, outcome.high, outcome.n, outcome.total, outcome.wins,
         outcome.losses, outcome.verdict, outcome.needed,
     )  # fmt: skip
-    key = list(zip(*axes, strict=True)) if axes else [()] * outcome.kept.size
+    key = list(zip(*axes, strict=True)) if axes else [()] * kept.size
     rows = []
     for where, at, (a, b, mean, low, high, n, total, wins, losses, verdict, needed) in zip(
-        place, key, zip(*(array.tolist() for array in arrays), strict=True), strict=True
+        place, key, zip(*(array[:most].tolist() for array in arrays), strict=True), strict=True
     ):
         interval = (low, high) if n > 1 else (None, None)
         row = [
@@ -220,7 +225,7 @@ def _remarks(comparison: Comparison) -> list[str]:
     open_rows = _any_open(comparison)
     needed = ["n needed, in seeds: paired t test at 5 %, power 0.8, for the difference and spread seen here"]
     tally = "win/tie/loss, of a metric without a better side up/tie/down, counts seeds"
-    chance = f"{0.05 * rows:.2g}"
+    chance = f"{0.05 * rows:.2g}" if rows < 200 else f"{0.05 * rows:.0f}"
     counts = np.bincount(np.concatenate([outcome.verdict for outcome in comparison.outcomes]), minlength=len(WORDS))
     verdicts = ", ".join(f"{count} {word}" for word, count in zip(WORDS, counts.tolist(), strict=True) if count)
     return [

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
@@ -225,14 +225,15 @@ def compare(
         raise UsageError(f"compare must have 2 to {len(LABELS)} runs, got {len(runs)}")
     labels = LABELS[: len(runs)]
     margin = Margin.read(same) if isinstance(same, str) else same
-    metrics = _metrics(runs, metric, extra)
+    read = _reader()
+    metrics = _metrics(runs, metric, extra, read)
     sides = _sides(runs, metrics, better or {})
     matchings = [match(runs[0], run, (labels[0], label)) for run, label in zip(runs[1:], labels[1:], strict=True)]
     rows_by = _by(matchings, by)
     outcomes = []
     for matching in matchings:
         groups = gather(matching, [axis for axis in rows_by if axis in matching.axes])
-        outcomes.append([judge(matching, groups, name, sides[name], margin) for name in metrics])
+        outcomes.append([judge(matching, groups, name, sides[name], margin, read) for name in metrics])
     ordered = [outcome for of_metric in zip(*outcomes, strict=True) for outcome in of_metric]
     comparison = Comparison(list(runs), labels, matchings, rows_by, metrics, sides, margin, ordered)
     if not comparison.rows:
@@ -264,16 +265,38 @@ def numbers(run: Run, metric: str) -> np.ndarray | None:
     return np.array([math.nan if value is None else float(value) for value in values])
 
 
-def judge(matching: Matching, groups: Groups, metric: str, side: str | None, same: Margin) -> Outcome:
-    """Return what the pairs of a matching say of one metric.
+def _reader() -> Callable[[Run, str], np.ndarray | None]:
+    """Return `numbers` with a memory: a run reads its texts anew each time it is asked for a column."""
+    known: dict[tuple[int, str], np.ndarray | None] = {}
+
+    def read(run: Run, metric: str) -> np.ndarray | None:
+        key = (id(run), metric)
+        if key not in known:
+            known[key] = numbers(run, metric)
+        return known[key]
+
+    return read
+
+
+def judge(
+    matching: Matching,
+    groups: Groups,
+    metric: str,
+    side: str | None,
+    same: Margin,
+    read: Callable[[Run, str], np.ndarray | None] = numbers,
+) -> Outcome:
+    """Return what the pairs of a matching say of one metric; `read` is `numbers` or does the same.
 
     Raises
     ------
     UsageError
         When the metric is text.
     """
-    x, y = (_numeric(run, metric) for run in (matching.a, matching.b))
-    x, y = x[matching.in_a], y[matching.in_b]
+    found = [read(run, metric) for run in (matching.a, matching.b)]
+    if any(column is None for column in found):
+        raise UsageError(f"metric must be numeric, got {metric}, which is text")
+    x, y = found[0][matching.in_a], found[1][matching.in_b]
     usable, finite_x, finite_y = matching.usable, np.isfinite(x), np.isfinite(y)
     good = usable & finite_x & finite_y
     missing = int(np.count_nonzero(usable & ~finite_x)), int(np.count_nonzero(usable & ~finite_y))
@@ -368,17 +391,10 @@ def _uneven(group: np.ndarray, pairs: np.ndarray, count: int) -> int:
     return int(np.count_nonzero(np.bincount(group, most[group] - pairs, count)))
 
 
-def _numeric(run: Run, metric: str) -> np.ndarray:
-    found = numbers(run, metric)
-    if found is None:
-        raise UsageError(f"metric must be numeric, got {metric}, which is text in {run.path}")
-    return found
-
-
 # ------------------------------------------------------------------------------------------------ what is compared
 
 
-def _metrics(runs: Sequence[Run], wanted: Sequence[str] | None, extra: Sequence[str]) -> list[str]:
+def _metrics(runs: Sequence[Run], wanted: Sequence[str] | None, extra: Sequence[str], read: Callable) -> list[str]:
     shared = [name for name in runs[0].metrics if all(name in run.metrics for run in runs[1:])]
     for name in (*(wanted or ()), *extra):
         if name not in shared:
@@ -388,8 +404,8 @@ def _metrics(runs: Sequence[Run], wanted: Sequence[str] | None, extra: Sequence[
             )
     if not wanted:
         declared = [column.metric for column in table_of(runs[0]).columns]
-        numeric = [name for name in shared if all(numbers(run, name) is not None for run in runs)]
-        wanted = [name for name in declared if name in numeric] or numeric
+        for names in ([name for name in declared if name in shared], shared):
+            wanted = wanted or [name for name in names if all(read(run, name) is not None for run in runs)]
         if not wanted and not extra:
             raise UsageError(f"runs must share a numeric metric, got {', '.join(runs[0].metrics) or 'none'} in A")
     return list(dict.fromkeys([*wanted, *extra]))
