@@ -15,11 +15,14 @@ _HOMES = {
     "Layer": "sandbox.layers",
     "Model": "sandbox.model",
     "Recipe": "sandbox.training",
+    "Run": "sandbox.results",
     "Setting": "sandbox.experiment",
     "Trainer": "sandbox.training",
     "UsageError": "sandbox.errors",
     "fit": "sandbox.training",
     "gradient_profile": "sandbox.diagnostics.gradients",
+    "load": "sandbox.library",
+    "run": "sandbox.library",
     "stream": "sandbox.streams",
 }
 __all__ = [*_HOMES, "__version__"]

@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,11 +83,26 @@ def query(text: str, root: Path | str = "results") -> Answer:
         connection.execute("SET enable_external_access = false")
         connection.execute("SET lock_configuration = true")
         try:
-            connection.execute(text)
-            names = [column[0] for column in connection.description or ()]
-            return Answer(names, connection.fetchall() if names else [], notes)
+            return Answer(*_answer(connection, text), notes)
         except duckdb.Error as error:
             raise _refused(str(error), tables(root)) from error
+
+
+def _answer(connection, text: str) -> tuple[list[str], list[tuple]]:
+    """Run a query in a thread of its own: DuckDB would swallow an interrupt, or hear none."""
+
+    def ask():
+        connection.execute(text)
+        names = [column[0] for column in connection.description or ()]
+        return names, connection.fetchall() if names else []
+
+    with ThreadPoolExecutor(1) as thread:
+        asked = thread.submit(ask)
+        try:
+            return asked.result()
+        except KeyboardInterrupt:
+            connection.interrupt()
+            raise
 
 
 def tables(root: Path | str = "results") -> dict[str, list[str]]:
@@ -321,5 +337,7 @@ def _refused(message: str, known: Mapping[str, Sequence[str]]) -> UsageError:
     missing = re.search(r"Table with name (\S+) does not exist", message)
     if missing:
         return unknown("table", missing[1], known)
+    if "'pytz'" in message:
+        return UsageError("SQL: a time with a time zone must be cast, as in now()::TIMESTAMP, to be shown")
     said = message.partition("\nLINE ")[0]
     return UsageError(f"SQL: {shorten(said, 300)}")

@@ -24,7 +24,7 @@ def sql_command(query, out, format):
     """
     from sandbox import sql
 
-    if query is None:
+    if query is None or not query.strip():
         print_columns([(table, ", ".join(columns)) for table, columns in sql.tables(out).items()])
         return
     answer = sql.query(query, out)
@@ -64,21 +64,28 @@ def _finite(value: object) -> object:
 
 
 def _report(query: str, names: Sequence[str], rows: Sequence[Sequence], format: str | None) -> None:
-    """Write the answer as reports are written: what stands before the first number with a point names the row."""
+    """Write the answer as reports are written; what stands before the first long number is taken to name the row."""
     from sandbox.report import Report, write
     from sandbox.report.build import Field
 
     columns = list(zip(*rows, strict=True)) if rows else [()] * len(names)
     kinds = [{type(value) for value in column} - {type(None)} for column in columns]
     real = [bool(kind) and float in kind and kind <= {int, float} for kind in kinds]
-    axes = real.index(True) if True in real else 1
+    short = [not number or all(map(_is_short, column)) for number, column in zip(real, columns, strict=True)]
+    axes = [*short[:-1], False].index(False) or 1
     fields = [
-        Field(name, name, "number" if number else "axis" if at < axes else "text", numeric=number or kind == {int})
+        Field(name, name, "axis" if at < axes and short[at] else "number" if number else "text",
+              numeric=number or kind == {int})
         for at, (name, number, kind) in enumerate(zip(names, real, kinds, strict=True))
-    ]
+    ]  # fmt: skip
     count = f"{len(rows)} row{'' if len(rows) == 1 else 's'}"
     write(Report("", "sql", " ".join(query.split()), fields, list(rows), [], "", last=count), format, sys.stdout,
           sys.stderr)  # fmt: skip
+
+
+def _is_short(value: float | None) -> bool:
+    """Whether four digits show a number as it is."""
+    return value is None or float(f"{value:.4g}") == value
 
 
 COMMANDS = (sql_command,)

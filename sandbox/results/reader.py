@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import csv
 import functools
+import importlib
 import io
 import json
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError, shorten, unknown
@@ -16,6 +18,9 @@ from sandbox.results import journal
 from sandbox.results.csvfile import read_columns
 from sandbox.results.journal import Record
 from sandbox.results.values import format_value, line, number_texts, parse_value
+
+if TYPE_CHECKING:
+    from sandbox.report import Report
 
 __all__ = ["Run", "load", "read_info"]
 
@@ -51,6 +56,48 @@ class Run:
 
     def __len__(self) -> int:
         return len(self.texts["seed"])
+
+    def __getitem__(self, name: str):
+        """Return a column, as `column` does: ``run["half_life"]``."""
+        return self.column(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.texts
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.texts)
+
+    def __repr__(self) -> str:
+        done = f"{len(self)} of {self.info['points']} points"
+        return f"<run of {self.info['experiment']}: {done}, {self.info['status']}, {self.path}>"
+
+    def __rich_console__(self, console, options) -> Iterator:
+        from sandbox.report.layout import lines, rich_text
+
+        yield from map(rich_text, lines(self.report(), options.max_width))
+
+    def _repr_html_(self) -> str:
+        from sandbox.report.html import html
+
+        return html(self.report())
+
+    def report(self) -> Report:
+        """Return its rows aggregated over seeds, as ``sandbox show`` prints them."""
+        from sandbox.report import build
+
+        return build(self)
+
+    @property
+    def table(self) -> str:
+        """The report as text."""
+        from sandbox.report.layout import lines
+
+        return "".join(f"{line.text.rstrip()}\n" for line in lines(self.report()))
+
+    @property
+    def columns(self) -> list[str]:
+        """Names of all columns: axes, ``seed``, metrics, ``status``, ``error``."""
+        return list(self.texts)
 
     @property
     def axes(self) -> dict[str, list[Scalar]]:
@@ -98,6 +145,46 @@ class Run:
             column.setflags(write=False)
             self._columns[name] = column
         return self._columns[name]
+
+    def to_pandas(self):
+        """Return the rows as a pandas DataFrame, columns as in `column`; ImportError without pandas."""
+        pandas = _imported("pandas")
+        return pandas.DataFrame({name: self.column(name) for name in self.columns})
+
+    def to_polars(self):
+        """Return the rows as a Polars DataFrame, columns as in `column`; ImportError without Polars."""
+        polars = _imported("polars")
+        columns = {name: self.column(name) for name in self.columns}
+        return polars.DataFrame({name: c.tolist() if c.dtype == object else c for name, c in columns.items()})
+
+    def curves_frame(self, name: str) -> dict:
+        """Return a curve of all rows in long form, as arrays of one length: axes, ``seed``, its x, and each series.
+
+        What `column` says of metrics holds for x and series. Errors as in `curves`, and for an unknown curve.
+
+        Examples
+        --------
+        >>> import sandbox
+        >>> profile = sandbox.run("vanishing", quick=True, cell="gru", seeds=1).curves_frame("profile")
+        >>> profile["lag"][:3].tolist(), profile["log10_grad_h"].shape
+        ([0.0, 1.0, 2.0], (13,))
+        """
+        import numpy as np
+
+        if name not in self.info["curves"]:
+            raise unknown("curve", name, self.info["curves"])
+        x, series = self.info["curves"][name]["x"], self.info["curves"][name]["series"]
+        found = self.curves(name, series)
+        place = {key: at for at, key in enumerate(self.keys)}
+        lengths = {key: len(xs) for curves in found.values() for key, (xs, _) in curves.items()}
+        rows = [place[key] for key in place if key in lengths for _ in range(lengths[key])]
+        frame = {axis: self.column(axis)[np.array(rows, dtype=np.int64)] for axis in self.key}
+        blank = {key: ([], [None] * length) for key, length in lengths.items()}
+        xs = {key: curve[0] for curves in found.values() for key, curve in curves.items()}
+        frame[x] = _as_array([value for key in place if key in xs for value in xs[key]])
+        for each, curves in found.items():
+            frame[each] = _as_array([v for key in place if key in lengths for v in curves.get(key, blank[key])[1]])
+        return frame
 
     def codes(self, name: str):
         """Return ``(codes, values)`` of an axis or ``seed``: distinct values in order, and which each row has."""
@@ -204,6 +291,21 @@ class Run:
             return list(map(parse_value, texts))
         values, places = _distinct(texts, self._kind(name))
         return [values[places[text]] for text in texts]
+
+
+def _imported(name: str):
+    try:
+        return importlib.import_module(name)
+    except ImportError as error:
+        raise ImportError(f"to_{name} needs {name}, which is missing (pip install {name})") from error
+
+
+def _as_array(values: list):
+    """Return numbers as float64, NaN where missing; anything else as objects."""
+    import numpy as np
+
+    numbers = all(isinstance(value, (int, float, type(None))) and not isinstance(value, bool) for value in values)
+    return np.array(values, dtype=np.float64 if numbers else object)
 
 
 def _distinct(texts: list[str], kind: type) -> tuple[list[Scalar], dict[str, int]]:
