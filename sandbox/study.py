@@ -156,7 +156,8 @@ def plan(
     points = sweep.points(experiment, grid, seeds, selection)
     made = Plan(experiment, grid, list(seeds), settings, selection, points, Path(root), _code(experiment),
                 _inputs(settings), todo=points)  # fmt: skip
-    return made if force else _reuse(made, only_failed)
+    known = bool(experiment.source)  # of a function from a notebook nobody knows whether it is still the same
+    return _reuse(made, only_failed) if known and not force else made
 
 
 def resumption(experiment: Experiment | str, run: str, root: Path | str = "results", only_failed: bool = False) -> Plan:

@@ -624,7 +624,7 @@ def test_without_matplotlib(here, monkeypatch):
     result = call("run", "decay")
     assert result.exit_code == 0 and "picture" not in result.stdout and "4 points" in result.stdout
     assert result.stderr == "no picture: Matplotlib is missing (pip install rnn-sandbox[plot], or --no-plot)\n"
-    assert call("run", "decay", "--no-plot").stderr == ""
+    assert call("run", "decay", "--no-plot", "--force").stderr == ""
     result = call("plot", "decay")
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == "error: plot needs Matplotlib, which is missing (pip install rnn-sandbox[plot])\n"
