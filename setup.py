@@ -1,8 +1,8 @@
-"""The one thing setup.cfg cannot say: experiments/, a folder of plain files, is installed as sandbox.experiments."""
+"""What setup.cfg cannot say: experiments/ and results/published/ are installed inside the package sandbox."""
 
 from setuptools import find_packages, setup
 
 setup(
-    packages=[*find_packages(include=["sandbox", "sandbox.*"]), "sandbox.experiments"],
-    package_dir={"sandbox.experiments": "experiments"},
+    packages=[*find_packages(include=["sandbox", "sandbox.*"]), "sandbox.experiments", "sandbox.published"],
+    package_dir={"sandbox.experiments": "experiments", "sandbox.published": "results/published"},
 )
