@@ -239,7 +239,9 @@ def test_workers_that_cannot_start_end_the_sweep(job, monkeypatch, tmp_path, job
 
 
 def test_fewer_processes_than_asked_for_will_do(job, monkeypatch):
-    def limited(*arguments, born=[], worker=sandbox.workers._Worker):
+    born, worker = [], sandbox.workers._Worker
+
+    def limited(*arguments):
         if born:
             raise BlockingIOError(11, "Resource temporarily unavailable")
         born.append(worker(*arguments))
