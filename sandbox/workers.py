@@ -135,8 +135,7 @@ class _Worker:
         code = self.process.wait()
         with suppress(OSError):
             self.process.stdin.close()
-        if self.listener.ident is not None:
-            self.listener.join(1.0)  # a process that the worker started may hold the pipe
+        self.listener.join(1.0)  # a process that the worker started may hold the pipe
         if code >= 0:
             return f"with exit code {code}"
         with suppress(ValueError):
@@ -313,10 +312,11 @@ class Workers:
             coming += 1
             try:
                 with _signals_held():
-                    self._workers.append(_Worker(self._greeting, self._events))
-                    self._workers[-1].listener.start()
-            except OSError as error:  # too many processes, no memory: those there are will have to do
-                self._last_end = f"a process could not be started: {error.strerror}"
+                    worker = _Worker(self._greeting, self._events)
+                    worker.listener.start()
+                    self._workers.append(worker)
+            except (OSError, RuntimeError) as error:  # too many processes or threads: those there are will have to do
+                self._last_end = f"a process could not be started: {getattr(error, 'strerror', error)}"
                 return
 
     def _hand(self, worker: _Worker) -> None:

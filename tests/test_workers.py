@@ -238,6 +238,19 @@ def test_workers_that_cannot_start_end_the_sweep(job, monkeypatch, tmp_path, job
         list(Workers(job("return {}"), jobs).run(points(100)))
 
 
+def test_fewer_processes_than_asked_for_will_do(job, monkeypatch):
+    born, worker = [], sandbox.workers._Worker
+
+    def limited(*arguments):
+        if born:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        born.append(worker(*arguments))
+        return born[0]
+
+    monkeypatch.setattr(sandbox.workers, "_Worker", limited)
+    assert [row.status for row in Workers(job("return {}"), 4).run(points(9))] == ["ok"] * 9
+
+
 def test_an_import_that_ends_the_process_ends_the_sweep():
     with pytest.raises(UsageError, match=r"none that did \(worker ended with exit code 7; jobs 1 needs"):
         list(Workers(Job("f", "f.py", b"import os\nos._exit(7)"), 2).run(points(3)))
