@@ -98,24 +98,9 @@ def run(
     options = {name: value for name, value in locals().items() if name not in ("experiment", "values")}
     given = {name: value for name, value in options.items() if value is not _DEFAULTS[name]}
     values = {name: value for name, value in values.items() if value is not None}
-    found = _experiment(experiment)
-    spread = study.Spread(
-        None if jobs is None else _JOBS.check(jobs), executor, scheduler,
-        None if timeout_per_point is None else _TIMEOUT.check(timeout_per_point),
-    )  # fmt: skip
-    root = _folder(out)
-    if resume is not None:
-        planned = _resumed(found, given, values, root)
-    else:
-        flags, settings = _sorted_out(found, values)
-        if not found.source and only_failed:
-            raise UsageError(f"only_failed must be used with an experiment from a file, got '{found.name}'")
-        listed = None if seed is None else resolve_seeds(None, seed)
-        planned = study.plan(
-            found, flags, settings, seeds=resolve_seeds(seeds, listed) if seeds is not None else listed,
-            quick=quick, preset=preset, selection=_selection(found, zip, where, sample), root=root,
-            force=force or not found.source, only_failed=only_failed,
-        )  # fmt: skip
+    found, root = _experiment(experiment), _folder(out)
+    spread = _spread(jobs, executor, scheduler, timeout_per_point)
+    planned = _planned(found, values, options, root) if resume is None else _resumed(found, values, given, root)
     return results.load(_carried_out(planned, spread, _spelled(found.name, {**values, **given}), progress))
 
 
@@ -197,7 +182,26 @@ def _is_listed(value: object, kind: type = object) -> bool:
     return isinstance(value, (list, tuple)) and all(isinstance(each, kind) for each in value)
 
 
-def _resumed(experiment: Experiment, given: Mapping, values: Mapping, root: Path) -> study.Plan:
+def _spread(jobs: object, executor: str, scheduler: str | None, timeout: object) -> study.Spread:
+    jobs = None if jobs is None else _JOBS.check(jobs)
+    return study.Spread(jobs, executor, scheduler, None if timeout is None else _TIMEOUT.check(timeout))
+
+
+def _planned(experiment: Experiment, values: Mapping, options: Mapping, root: Path) -> study.Plan:
+    """Return the plan of a new run."""
+    flags, settings = _sorted_out(experiment, values)
+    if not experiment.source and options["only_failed"]:
+        raise UsageError(f"only_failed must be used with an experiment from a file, got '{experiment.name}'")
+    count, listed = options["seeds"], options["seed"]
+    return study.plan(
+        experiment, flags, settings, root=root, seeds=None if count is None and listed is None else resolve_seeds(count, listed),
+        selection=_selection(experiment, options["zip"], options["where"], options["sample"]),
+        force=options["force"] or not experiment.source,  # its code cannot be told from that of another one
+        **{name: options[name] for name in ("quick", "preset", "only_failed")},
+    )  # fmt: skip
+
+
+def _resumed(experiment: Experiment, values: Mapping, given: Mapping, root: Path) -> study.Plan:
     """Return the plan of going on with a run, which says itself what there is to do."""
     free = ("resume", "only_failed", "jobs", "executor", "scheduler", "timeout_per_point", "out", "progress")
     other = [name for name in (*values, *given) if name not in free]

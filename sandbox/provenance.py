@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-import importlib.metadata
+import hashlib
 import os
 import platform
 import subprocess
 from pathlib import Path
 
 DISTRIBUTIONS = ("numpy", "numba", "llvmlite", "rnn-sandbox")
+CPUINFO = Path("/proc/cpuinfo")
+DIFF = ("diff", "--full-index", "--no-ext-diff", "--no-color", "HEAD")  # binary files by their hashes
+# Widest first: what the processor calls them, what is said.
+SIMD = {"avx512f": "avx512f", "avx2": "avx2", "avx": "avx", "sse4_2": "sse4.2", "sse2": "sse2",
+        "sve": "sve", "asimd": "neon", "neon": "neon"}  # fmt: skip
 ENVIRONMENT = ("NUMBA_", "NPY_", "OPENBLAS_", "OMP_", "SANDBOX_")
 
 
 def versions() -> dict[str, str | None]:
     """Return the versions of Python and of the distributions results depend on; None for one that is missing."""
+    import importlib.metadata  # not for those who only list runs
+
     found: dict[str, str | None] = {"python": platform.python_version()}
     for name in DISTRIBUTIONS:
         try:
@@ -29,13 +36,28 @@ def versions() -> dict[str, str | None]:
 
 def cpu_name() -> str:
     """Return the processor's marketing name, or the machine type where the system does not tell."""
+    return _cpuinfo("model name") or platform.processor() or platform.machine()
+
+
+def simd() -> str | None:
+    """Return the processor's widest vector instructions that kernels may use, such as ``avx2``; None if unknown."""
+    flags = (_cpuinfo("flags") or _cpuinfo("Features") or "").split()
+    known = next((name for flag, name in SIMD.items() if flag in flags), None)
+    return known or ("neon" if platform.machine().lower() in ("arm64", "aarch64") else None)
+
+
+def cores() -> int:
+    """Return the number of cores that this process may use, by its affinity."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def _cpuinfo(name: str) -> str:
+    """Return one entry of the first processor that Linux tells about; empty elsewhere."""
     try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
+        with CPUINFO.open(encoding="utf-8", errors="replace") as lines:
+            return next((line.partition(":")[2].strip() for line in lines if line.startswith(name)), "")
     except OSError:
-        pass  # not Linux
-    return platform.processor() or platform.machine()
+        return ""
 
 
 def environment() -> dict[str, str]:
@@ -44,25 +66,30 @@ def environment() -> dict[str, str]:
 
 
 def git_state(folder: Path, tracked: str | None = None) -> dict[str, object] | None:
-    """Return ``{"commit", "dirty"}`` of the repository around `folder`, or None when there is none.
+    """Return ``{"commit", "dirty", "diff"}`` of the repository around `folder`, or None when there is none.
 
-    With `tracked`, the name of a file in `folder`, only a repository which tracks that file counts: a package
-    installed inside somebody's repository is not that repository's source.
+    `diff` is the beginning of the SHA-256 of what ``git diff --full-index HEAD`` prints, None in a clean tree: it says
+    whether two runs had the same changes. With `tracked`, the name of a file in `folder`, only a repository which
+    tracks that file counts: a package installed inside somebody's repository is not that repository's source.
     """
     if tracked is not None and _git(folder, "ls-files", "--error-unmatch", "--", tracked) is None:
         return None
     commit = _git(folder, "rev-parse", "HEAD")
-    status = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    return None if commit is None else {"commit": commit, "dirty": bool(status)}
+    if commit is None:
+        return None
+    dirty = bool(_git(folder, "status", "--porcelain", "--untracked-files=no"))
+    diff = _git(folder, *DIFF) if dirty else None
+    digest = hashlib.sha256(diff).hexdigest()[:12] if diff else None
+    return {"commit": commit.decode().strip(), "dirty": dirty, "diff": digest}
 
 
-def _git(folder: Path, *arguments: str) -> str | None:
+def _git(folder: Path, *arguments: str) -> bytes | None:
     command = ["git", "-C", str(folder), *arguments]
     try:
-        done = subprocess.run(command, capture_output=True, text=True, errors="replace", timeout=10, check=False)
+        done = subprocess.run(command, capture_output=True, timeout=10, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None  # no git here
-    return done.stdout.strip() if done.returncode == 0 else None
+    return done.stdout if done.returncode == 0 else None
 
 
 def collect() -> dict[str, object]:
@@ -71,6 +98,8 @@ def collect() -> dict[str, object]:
         "versions": versions(),
         "platform": platform.platform(),
         "cpu": cpu_name(),
+        "simd": simd(),
+        "cores": cores(),
         "git": {
             "source": git_state(Path(__file__).parent, tracked=Path(__file__).name),
             "working_directory": git_state(Path.cwd()),

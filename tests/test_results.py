@@ -1,5 +1,6 @@
 """Run directories: canonical bytes, survival of interrupts, and reading back what is there and refusing what is not."""
 
+import hashlib
 import json
 import math
 import random
@@ -13,7 +14,7 @@ import pytest
 
 from sandbox import provenance, sweep
 from sandbox.experiment import UsageError, experiment
-from sandbox.results import RunWriter, csvfile, find, format_value, journal, load, parse_value
+from sandbox.results import RunWriter, csvfile, find, format_value, journal, load, parse_value, runs_of
 from sandbox.results import writer as writer_module
 
 
@@ -178,7 +179,7 @@ def test_run_json_says_where_it_came_from(tmp_path):
     assert info["kernels"]["loaded"] == 2 and info["command"] == "sandbox run sample"
     assert info["versions"]["python"].count(".") == 2 and info["versions"]["rnn-sandbox"]
     assert info["started"] <= info["ended"] and info["started"][-6] in "+-"
-    assert {"cpu", "platform", "git", "environment"} <= set(info)
+    assert {"cpu", "simd", "cores", "platform", "git", "environment"} <= set(info)
 
 
 def test_timing_is_apart(tmp_path):
@@ -405,9 +406,28 @@ def test_the_commit_of_a_repository(tmp_path):
     state = provenance.git_state(tmp_path)
     assert re.fullmatch("[0-9a-f]{40,64}", state["commit"]) and state["dirty"] is False
     (tmp_path / "file").write_text("2")
-    assert provenance.git_state(tmp_path, tracked="file") == {**state, "dirty": True}
+    changed = provenance.git_state(tmp_path, tracked="file")
+    said = subprocess.run(["git", "-C", tmp_path, *provenance.DIFF], check=True, capture_output=True).stdout
+    assert state["diff"] is None and b"+2" in said
+    assert changed == {**state, "dirty": True, "diff": hashlib.sha256(said).hexdigest()[:12]}
+    (tmp_path / "file").write_text("3")
+    assert provenance.git_state(tmp_path)["diff"] not in (None, changed["diff"])
     (tmp_path / "installed.py").write_text("")
     assert provenance.git_state(tmp_path, tracked="installed.py") is None
+
+
+@pytest.mark.parametrize(
+    ("content", "machine", "simd"),
+    [
+        ("flags\t\t: fpu sse2 avx avx2 avx512f\n", "x86_64", "avx512f"), ("flags : sse2 avx2 avx\n", "x86_64", "avx2"),
+        ("Features\t: fp asimd\n", "aarch64", "neon"), ("", "arm64", "neon"), ("model name : x\n", "riscv64", None),
+    ],
+)  # fmt: skip
+def test_the_vector_instructions_of_a_processor(monkeypatch, tmp_path, content, machine, simd):
+    (tmp_path / "cpuinfo").write_text(content)
+    monkeypatch.setattr(provenance, "CPUINFO", tmp_path / "cpuinfo")
+    monkeypatch.setattr(provenance.platform, "machine", lambda: machine)
+    assert provenance.simd() == simd and provenance.cores() >= 1
 
 
 # ------------------------------------------------------------------------------------------------- reading
@@ -535,10 +555,30 @@ def test_runs_by_number(tmp_path):
     assert find("sample@latest", tmp_path) == find("sample@-1", tmp_path) == paths[2]
     assert find("sample@-3", tmp_path) == paths[0]
     assert find("sample@a2c", tmp_path) == find("sample@2026-01-02", tmp_path) == paths[1]
+    assert find(f"sample/{paths[1].name}", tmp_path) == find(str(paths[1])) == paths[1]
+    assert find("@latest", tmp_path) == paths[2] and find("@-3", tmp_path) == paths[0]
+    refused(lambda: find("sampel@-1", tmp_path), "unknown run 'sampel@-1'; did you mean 'sample'?")
+    refused(lambda: find("", tmp_path), "unknown run ''")
+    refused(lambda: find(str(tmp_path), tmp_path), "is not a run directory (it has no run.json)")
     refused(lambda: find("sample@-4", tmp_path), "run must be sample@-1 to sample@-3, got sample@-4")
     refused(lambda: find("sample@-0", tmp_path), "run must be sample@-1 to sample@-3, got sample@-0")
     refused(lambda: find("sample@", tmp_path), "unknown run 'sample@' (@latest, @-1 to @-3, or")
     refused(lambda: find("sample@lastest", tmp_path), "unknown run 'sample@lastest'; did you mean 'latest'?")
+
+
+def test_a_run_with_a_name_of_its_own_is_as_old_as_it_says(tmp_path):
+    paths = []
+    for day in (1, 3):
+        path = record(tmp_path).path
+        paths.append(path.rename(path.parent / f"2026-01-0{day}T00-00-00-aaa"))
+    path = record(tmp_path).path
+    named = path.rename(path.parent / "zebra")
+    info = named / "run.json"
+    info.write_text(re.sub(r'"started": "[^"]{10}', '"started": "2026-01-02', info.read_text()))
+    assert runs_of(tmp_path) == [paths[0], named, paths[1]] and find("zebra", tmp_path) == named
+    (tmp_path / "sample" / ".zebra.removed").mkdir()
+    (tmp_path / "sample" / ".zebra.removed" / "run.json").write_text("{}")
+    assert len(runs_of(tmp_path, "sample")) == 3 and runs_of(tmp_path, "sampl") == runs_of(tmp_path / "gone") == []
 
 
 def test_columns_as_arrays(tmp_path):
