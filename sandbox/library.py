@@ -193,8 +193,9 @@ def _planned(experiment: Experiment, values: Mapping, options: Mapping, root: Pa
     if not experiment.source and options["only_failed"]:
         raise UsageError(f"only_failed must be used with an experiment from a file, got '{experiment.name}'")
     count, listed = options["seeds"], options["seed"]
+    seeds = None if count is None and listed is None else resolve_seeds(count, listed)
     return study.plan(
-        experiment, flags, settings, root=root, seeds=None if count is None and listed is None else resolve_seeds(count, listed),
+        experiment, flags, settings, root=root, seeds=seeds,
         selection=_selection(experiment, options["zip"], options["where"], options["sample"]),
         force=options["force"] or not experiment.source,  # its code cannot be told from that of another one
         **{name: options[name] for name in ("quick", "preset", "only_failed")},

@@ -135,7 +135,7 @@ def _check_removable(path: Path) -> None:
 def _ask(paths: Sequence[Path]) -> None:
     from sandbox.results.folder import outline
 
-    if not sys.stdin.isatty():
+    if not _is_terminal():
         raise UsageError("--yes must be given where nobody can be asked, got it not")
     print_columns([(each["run"], each["status"], f"{each['done'] or 0} points") for each in map(outline, paths)])
     try:
@@ -144,6 +144,10 @@ def _ask(paths: Sequence[Path]) -> None:
         sure = False
     if not sure:
         raise KeyboardInterrupt("nothing was removed")
+
+
+def _is_terminal() -> bool:
+    return sys.stdin.isatty()
 
 
 def _remove(path: Path) -> None:

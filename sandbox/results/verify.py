@@ -47,12 +47,11 @@ def verify(path: Path) -> Verdict:
         info = read_info(path)
     except UsageError as error:
         return Verdict("damaged", f"damaged: {_short(error, path)}")
-    faults, points, cut = [], info["rows"] if isinstance(info.get("rows"), int) else 0, False
+    if info.get("seal") != seal(info):  # with which nothing else can be compared
+        what = "it is not as it was written" if "seal" in info else "it has no checksums"
+        return Verdict("damaged", f"damaged: run.json ({what})")
+    faults, points, cut = [], info["rows"], False
     running, ended = journal.locked(path), info["status"] in ENDED
-    if "seal" not in info:
-        return Verdict("damaged", "damaged: run.json (it has no checksums)")
-    if info["seal"] != seal(info):
-        faults.append("run.json (it is not as it was written)")
     if (path / journal.NAME).exists():
         points, cut, lines = _journal(path)
         if lines:
