@@ -95,11 +95,11 @@ def run(
     >>> run.columns[:4], len(run)
     (['cell', 'hidden', 'seq_len', 'gain'], 6)
     """
-    options = {name: value for name, value in locals().items() if name not in ("experiment", "values")}
+    options = {name: _plain(value) for name, value in locals().items() if name not in ("experiment", "values")}
     given = {name: value for name, value in options.items() if value is not _DEFAULTS[name]}
-    values = {name: value for name, value in values.items() if value is not None}
+    values = {name: _plain(value) for name, value in values.items() if value is not None}
     found, root = _experiment(experiment), _folder(out)
-    spread = _spread(jobs, executor, scheduler, timeout_per_point)
+    spread = _spread(options["jobs"], executor, scheduler, timeout_per_point)
     planned = _planned(found, values, options, root) if resume is None else _resumed(found, values, given, root)
     return results.load(_carried_out(planned, spread, _spelled(found.name, {**values, **given}), progress))
 
@@ -242,10 +242,11 @@ def _kernel_counts() -> Callable[[], dict | None]:
 
 def _spelled(name: str, given: Mapping[str, object]) -> str:
     """Return the call as it may be typed again."""
-    plain = {key: value.tolist() if hasattr(value, "tolist") else value for key, value in given.items()}
-    texts = [repr(name), *(f"{key}={_repr(value)}" for key, value in plain.items())]
-    return f"sandbox.run({', '.join(texts)})"
+    return f"sandbox.run({', '.join([repr(name), *(f'{key}={value!r}' for key, value in given.items())])})"
 
 
-def _repr(value: object) -> str:
-    return repr(os.fspath(value)) if isinstance(value, os.PathLike) else repr(value)
+def _plain(value: object) -> object:
+    """Return an array as a list and a path as its text."""
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    return os.fspath(value) if isinstance(value, os.PathLike) else value

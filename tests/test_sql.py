@@ -186,7 +186,8 @@ def test_a_damaged_curve_file_is_named(tmp_path):
     [
         "COPY toy TO 'stolen.csv'", "EXPORT DATABASE 'stolen'", "ATTACH 'stolen.db'", "SELECT * FROM 'secret.csv'",
         "SELECT * FROM read_csv('secret.csv')", "SELECT * FROM read_text('secret.csv')", "SELECT * FROM glob('*')",
-        "SET enable_external_access = true", "SET temp_directory = 'stolen'", "SET memory_limit = '9GB'", "INSTALL httpfs",
+        "SET enable_external_access = true", "SET temp_directory = 'stolen'", "SET memory_limit = '9GB'",
+        "INSTALL httpfs",
         "COPY toy FROM 'secret.csv'",
     ],
 )  # fmt: skip
