@@ -3,6 +3,7 @@
 import doctest
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -286,3 +287,20 @@ def test_curves_of_which_some_rows_have_none(tmp_path, monkeypatch):
     assert [repr(value) for value in frame["a"].tolist()] == ["1.0", "nan", "nan", "nan", "nan"]
     assert [repr(value) for value in frame["b"].tolist()] == ["2.0", "nan", "inf", "nan", "inf"]
     assert run.curves_frame("c")["b"].tolist() == ["x"]
+
+
+def test_the_example_of_the_results_page_runs(tmp_path, monkeypatch, capsys):
+    page = (Path(sandbox.__file__).parents[1] / "docs" / "results.md").read_text()
+    (example,) = re.findall(r"```python\n(.*?)```", page, re.DOTALL)
+    monkeypatch.chdir(tmp_path)
+    scope = {}
+    exec(example, scope)
+    assert scope["again"].path == scope["run"].path and len(scope["run"]) == 12
+    assert "half-life" in capsys.readouterr().out
+
+
+def test_the_results_page_knows_every_key_of_run_json(run):
+    page = (Path(sandbox.__file__).parents[1] / "docs" / "results.md").read_text()
+    table = page.partition("## run.json")[2].partition("\n## ")[0]
+    first = "".join(line.split("|")[1] for line in table.splitlines() if line.startswith("|"))
+    assert set(re.findall(r"`(\w+)`", first)) == set(run.info)

@@ -75,9 +75,9 @@ def test_runs_are_listed_newest_last(here):
     assert first["varied"] == {"cell": ["rnn", "lstm", "gru"], "hidden": [8, 16]}
     assert first["error"] is None and second["done"] == 20
     header, one, two = call("results", "ls")[0].splitlines()
-    assert header.split() == ["run", "started", "status", "done", "points", "failed", "seconds", "varied"]
+    assert header.split() == ["run", "status", "points", "failed", "seconds", "varied"]
     assert one.startswith("toy/2026-01-02T00-00-00-aaa") and one.endswith("  cell rnn,lstm,gru; hidden 8,16")
-    assert two.split()[3:7] == ["finished", "20", "20", "0"] and two.endswith("  width 1..20 (20)")
+    assert two.split()[1:4] == ["finished", "20/20", "0"] and two.endswith("  width 1..20 (20)")
     assert call("results", "ls", "wide")[0].splitlines()[1:] == [two.replace("toy", "wide")]
 
 
@@ -339,3 +339,19 @@ def test_a_locked_run_is_told_by_its_lock(here):
         fcntl.flock(file, fcntl.LOCK_EX)
         assert "running" in call("results", "ls")[0] and "running, 3 of 12" in call("results", "verify")[0]
     assert "broken off" in call("results", "ls")[0]
+
+
+@pytest.mark.parametrize("width", [60, 70, 80, 100, 200])
+def test_a_list_fits_its_terminal(here, monkeypatch, capsys, width):
+    from sandbox.cli import results
+
+    record(grid={"gain": [value / 8 for value in range(40)]}, stop_after=1)
+    whole = call("results", "ls")[0]
+    assert whole.endswith("  cell rnn,lstm,gru; hidden 8,16; gain 0.0..4.875 (40)\n")
+    monkeypatch.setattr(results.shutil, "get_terminal_size", lambda: os.terminal_size((width, 24)))
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: True)
+    results.ls_command.callback(None, "results", "plain")
+    lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, lines)) <= width
+    assert " ".join(lines).split() == whole.split()  # no word and no number is cut
+    assert (len(lines) == 2) == (width == 200)

@@ -17,7 +17,9 @@ from sandbox.axes import Scalar, show_scalar
 from sandbox.cli.frame import Commands, out_option, print_columns
 from sandbox.cli.show import show_command
 from sandbox.errors import UsageError, shorten, unknown
+from sandbox.report.wrapping import fill, pad, size, words
 
+COLUMNS = ("run", "started", "status", "done", "points", "failed", "seconds", "varied", "error")
 WIDE = 32  # characters of one axis in a list of runs
 
 
@@ -58,14 +60,40 @@ def ls_command(name, out, format):
         click.echo(json.dumps(outlines, indent=2, ensure_ascii=False))
         return
     rows = [[_text(key, value) for key, value in each.items()] for each in outlines]
-    header = ["run", "started", "status", "done", "points", "failed", "seconds", "varied", "error"]
     if format == "csv":
-        csv.writer(sys.stdout, lineterminator="\n").writerows([header, *rows])
+        csv.writer(sys.stdout, lineterminator="\n").writerows([COLUMNS, *rows])
     elif rows:
-        people = [[*row[:-2], "; ".join(filter(None, row[-2:]))] for row in rows]
-        print_columns([header[:-1], *([row[0], row[1][:19].replace("T", " "), *row[2:]] for row in people)])
+        _print([("run", "status", "points", "failed", "seconds", "varied"), *map(_for_people, rows)])
     else:
         click.echo(f"no runs in {out}", err=True)
+
+
+def _print(rows: Sequence[Sequence[str]]) -> None:
+    """Print rows in columns; on a terminal the last one is wrapped, behind the others or below them."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
+    widths = [max(map(size, column)) + 2 for column in zip(*rows, strict=True)][:-1]
+    start = sum(widths)
+    if start > width:
+        print_columns(rows)
+        return
+    below = start if width - start > WIDE else 4
+    for row in rows:
+        head = "".join(map(pad, row, widths))
+        if start + size(row[-1]) <= width:
+            click.echo(f"{head}{row[-1]}".rstrip())
+            continue
+        if below < start:
+            click.echo(head.rstrip())
+        for line in fill(words(row[-1]), width, head if below == start else " " * below, " " * below):
+            click.echo(line)
+
+
+def _for_people(row: Sequence[str]) -> tuple[str, ...]:
+    """Return a row that fits a screen: the run's name has the time already."""
+    texts = dict(zip(COLUMNS, row, strict=True))
+    done = f"{texts['done']}/{texts['points']}" if texts["points"] else ""
+    said = texts["varied"] or texts["error"]
+    return (texts["run"], texts["status"], done, texts["failed"], texts["seconds"], said)
 
 
 def _text(key: str, value: object) -> str:
