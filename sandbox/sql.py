@@ -65,6 +65,8 @@ def query(text: str, root: Path | str = "results") -> Answer:
         When DuckDB is missing or does not take the query.
     """
     duckdb = _duckdb()
+    if not text.isascii() and text != text.encode("utf-8", "replace").decode():
+        raise UsageError(f"an SQL query must be UTF-8 text, got {shorten(text, 80)}")
     runs, notes = runs_of(root), []
     words = {word.lower() for word in re.findall(r"\w+", text)}
     named = _named(runs)
@@ -84,7 +86,7 @@ def query(text: str, root: Path | str = "results") -> Answer:
         connection.execute("SET lock_configuration = true")
         try:
             return Answer(*_answer(connection, text), notes)
-        except duckdb.Error as error:
+        except (duckdb.Error, RuntimeError, ValueError, ArithmeticError) as error:  # or Python cannot take the values
             raise _refused(str(error), tables(root)) from error
 
 

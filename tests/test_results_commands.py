@@ -355,3 +355,9 @@ def test_a_list_fits_its_terminal(here, monkeypatch, capsys, width):
     assert max(map(len, lines)) <= width
     assert " ".join(lines).split() == whole.split()  # no word and no number is cut
     assert (len(lines) == 2) == (width == 200)
+
+
+def test_sql_without_its_package_says_how_to_get_it(here, monkeypatch):
+    monkeypatch.setitem(sys.modules, "duckdb", None)
+    said = "error: sql needs DuckDB, which is missing (pip install rnn-sandbox[sql])\n"
+    assert call("sql", "SELECT 1") == ("", said, 2)
