@@ -15,8 +15,7 @@ from __future__ import annotations
 
 import inspect
 import os
-import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from sandbox import results, selection, study
@@ -214,30 +213,13 @@ def _resumed(experiment: Experiment, values: Mapping, given: Mapping, root: Path
 
 
 def _carried_out(planned: study.Plan, spread: study.Spread, command: str, progress: bool) -> Path:
-    stats = _kernel_counts()
+    stats = study.kernel_counts()
     with report.bar(len(planned.todo), stats) if progress else report.Silent() as bar:
         note = (lambda texts: report.note(*texts)) if report.watched() else None
         return study.carry_out(
             planned, spread, command=command, watch=lambda row: bar.advance(), counters=stats, note=note,
             say=bar.tell if progress else lambda text: None,
         )  # fmt: skip
-
-
-def _kernel_counts() -> Callable[[], dict | None]:
-    """Return a function that counts kernels from now on; it says None as long as nothing has imported any."""
-
-    def now() -> dict | None:
-        jit = sys.modules.get("sandbox.jit")
-        return None if jit is None else jit.stats()
-
-    before = now() or {}
-
-    def since() -> dict | None:
-        counts = now()
-        counted = ("compiled", "loaded", "seconds")
-        return counts and counts | {name: counts[name] - before.get(name, 0) for name in counted}
-
-    return since
 
 
 def _spelled(name: str, given: Mapping[str, object]) -> str:

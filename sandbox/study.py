@@ -12,6 +12,7 @@ every axis, and the seed. A point that failed is not done.
 from __future__ import annotations
 
 import hashlib
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -26,7 +27,7 @@ from sandbox.results import load as load_run
 from sandbox.selection import Selection
 from sandbox.sweep import Point, Row
 
-__all__ = ["EXECUTORS", "Plan", "Spread", "carry_out", "plan", "resumption"]
+__all__ = ["EXECUTORS", "Plan", "Spread", "carry_out", "kernel_counts", "plan", "resumption"]
 
 EXECUTORS = ("local", "dask")
 
@@ -266,6 +267,23 @@ def carry_out(
         if missing:
             raise KeyboardInterrupt
     return writer.path
+
+
+def kernel_counts() -> Callable[[], dict | None]:
+    """Return a function that counts kernels from now on; it says None as long as nothing has imported any."""
+
+    def now() -> dict | None:
+        jit = sys.modules.get("sandbox.jit")
+        return None if jit is None else jit.stats()
+
+    before = now() or {}
+
+    def since() -> dict | None:
+        counts = now()
+        counted = ("compiled", "loaded", "seconds")
+        return counts and counts | {name: counts[name] - before.get(name, 0) for name in counted}
+
+    return since
 
 
 def history(name: str, root: Path | str, most: int = 10_000) -> list[tuple[dict[str, Scalar], float]]:

@@ -156,7 +156,7 @@ def execute(experiment: Experiment, point: Point, settings: Mapping[str, object]
 
 
 def _told(error: Exception, experiment: Experiment) -> str:
-    message = shorten(str(error), 300) or type(error).__name__
+    message = _line(shorten(str(error), 300)) or type(error).__name__
     if isinstance(error, (ValueError, ArithmeticError, MemoryError)):
         return message
     frames = [frame for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(experiment.path)]
@@ -205,10 +205,15 @@ def _plain_scalar(name: str, value: object) -> Scalar | None:
     if value is None or isinstance(value, (bool, int)):
         return value
     if isinstance(value, str):
-        return " ".join(value.split())
+        return _line(value)
     if not isinstance(value, float) and (not hasattr(value, "__float__") or getattr(value, "ndim", 0)):
         raise _Misshapen(f"numbers, text or None as metrics, got {type(value).__name__} for {name}")
     return float(value)
+
+
+def _line(text: str) -> str:
+    """Return text on one line, what UTF-8 cannot hold as an escape."""
+    return " ".join(text.split()).encode("utf-8", "backslashreplace").decode()
 
 
 def _plain_curves(returned: object) -> dict[str, Curve]:

@@ -69,6 +69,7 @@ def test_order_changes_nothing_but_the_order():
         (ValueError("no\n  way"), "no way"),
         (ZeroDivisionError("division by zero"), "division by zero"),
         (FloatingPointError(), "FloatingPointError"),
+        (ValueError("bad \udcff"), "bad \\udcff"),
         (MemoryError(), "MemoryError"),
         (UsageError("x must have shape (T, B, 8)"), "x must have shape (T, B, 8)"),
     ],
@@ -131,6 +132,10 @@ def test_settings_reach_the_experiment():
         return {"length": len(text)}
 
     assert next(rows_of(reading, reading.grid(), [0], settings={"text": "abc"})).metrics == {"length": 3}
+
+
+def test_text_that_no_file_can_hold_is_escaped():
+    assert only({"text": "a\udcff\nb"}).metrics == {"text": "a\\udcff b"}
 
 
 def test_metrics_become_plain_python():

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import click
@@ -245,7 +244,7 @@ def run_plan(planned, spread) -> tuple[Path, int]:
     from sandbox.report import progress as report
 
     command = shlex.join(["sandbox", *sys.argv[1:]])
-    stats, failed, runner = _kernel_stats(), 0, None
+    stats, failed, runner = study.kernel_counts(), 0, None
 
     def drain() -> None:
         if runner is None:
@@ -275,24 +274,6 @@ def run_plan(planned, spread) -> tuple[Path, int]:
         ) from None
     _record_kernels(stats())
     return path, failed
-
-
-def _kernel_stats() -> Callable[[], dict | None]:
-    """Return a function that counts kernels from now on; it says None as long as no experiment has imported any."""
-
-    def now():
-        jit = sys.modules.get("sandbox.jit")
-        return None if jit is None else jit.stats()
-
-    before = now() or {}
-
-    def since():
-        counts = now()
-        return counts and counts | {
-            name: counts[name] - before.get(name, 0) for name in ("compiled", "loaded", "seconds")
-        }
-
-    return since
 
 
 def _record_kernels(stats: dict | None) -> None:
