@@ -35,7 +35,7 @@ def breaks(rule, source, name="sandbox/kernels/bad.py"):
 
 # A unit (a file or a folder of sandbox/) imports from rows above its own, or from itself.
 ORDER = [
-    {"errors", "version"},
+    {"errors", "version", "fingerprint"},
     {"jit", "axes", "provenance", "files", "archive"},
     {"kernels", "report"},  # what a table shows is part of an experiment's declaration
     {"streams"},
@@ -48,7 +48,7 @@ ORDER = [
     {"vocabulary"},
     {"experiment"},
     {"sweep"},
-    {"results"},
+    {"results", "cluster"},
     {"bench"},
     {"cli"},
     {"__main__"},
