@@ -17,7 +17,11 @@ from sandbox.fingerprint import code_hash
 from sandbox.sweep import Job, Point, Row
 
 LARGEST = 100  # points in a task
-QUEUED = 4  # tasks on the cluster for each worker, of a tenth of a second or of one point
+QUEUED = 4  # tasks on the cluster for each worker, and at first: of a tenth of a second, or of one point
+IN_FLIGHT = (
+    1000  # tasks on the cluster when it is known what a point takes: a cluster that adapts looks at their number
+)
+AT_ONCE = 64  # tasks sent in one message, which must not keep results waiting
 TICK = 1.0  # seconds between looks at the workers
 
 
@@ -106,9 +110,11 @@ class Flight:
             return bool(self.sent)
         if self.bad and not self._good():
             return bool(self.sent or self.suspects or self._keep(next(self._batches(), None)))
-        most = max(QUEUED * len(self._good()), QUEUED)
-        room = most - len(self.sent)
-        if self.sent and room < most / 4:
+        least = QUEUED * max(len(self._good()), 1)
+        # Tasks tied to some workers wait at these and not at the scheduler; so few of them.
+        most = least if self.pace is None or self.bad else max(IN_FLIGHT, least)
+        room = min(most - len(self.sent), AT_ONCE)
+        if self.sent and room < min(most / 4, AT_ONCE):
             return True  # a few at a time: each submission costs a message and a graph
         batches = list(itertools.islice(self._batches(), room))
         if batches:
