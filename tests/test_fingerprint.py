@@ -64,8 +64,18 @@ def test_compilers_and_whether_they_are_used(package, monkeypatch):
 def test_what_presents_exists_and_the_rest_decides():
     assert fingerprint.decides_numbers("kernels/gemm.py") and fingerprint.decides_numbers("sweep.py")
     assert fingerprint.decides_numbers("reporting.py") and fingerprint.decides_numbers("cells/results.py")
-    for name in ("report/build.py", "cluster.py", "results.py", "results_read.py", "bench_sweep.py", "__main__.py"):
+    for name in (
+        "report/build.py",
+        "cluster/flight.py",
+        "results/reader.py",
+        "bench/sweep.py",
+        "study.py",
+        "__main__.py",
+    ):
         assert not fingerprint.decides_numbers(name)
+    package = Path(fingerprint.__file__).parent
+    units = {path.stem for path in package.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert fingerprint.PRESENTS - {"experiments"} <= units
 
 
 def test_it_imports_no_compiler():

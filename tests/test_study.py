@@ -1,15 +1,12 @@
 """Studies: what is done already, going on, only what failed, and the same bytes however the points run."""
 
 import json
-import os
 import random
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-from sandbox import fingerprint, study, sweep
+from sandbox import study
 from sandbox.errors import UsageError
 from sandbox.results import find, load
 from sandbox.selection import Selection
@@ -299,47 +296,3 @@ def test_times_of_earlier_runs():
     times = study.history("sample", "results")
     assert len(times) == 16 and times[0][0].keys() == {"cell", "hidden", "tag"} and times[0][1] > 0
     assert len(study.history("sample", "results", most=5)) == 5 and study.history("none", "results") == []
-
-
-# Hashes ----------------------------------------------------------------------------------------------------------
-
-
-def test_the_code_is_what_numbers_pass_through():
-    code = "from sandbox.fingerprint import code_hash; import sys; print(code_hash(), 'numba' in sys.modules)"
-
-    def hashed(**variables):
-        environment = {**os.environ, "PYTHONPATH": str(Path(fingerprint.__file__).parents[1]), **variables}
-        return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment, check=True)
-
-    ours = hashed().stdout.strip()
-    assert ours.endswith(" False") and hashed(NUMBA_CPU_NAME="haswell").stdout.strip() == ours
-    assert hashed(NUMBA_DISABLE_JIT="1").stdout.strip() != ours
-
-
-def test_every_module_on_the_way_to_a_number_counts(tmp_path, monkeypatch):
-    package = tmp_path / "sandbox"
-    files = [
-        "cells/lstm.py",
-        "kernels/gemm.py",
-        "training.py",
-        "streams.py",
-        "cli/run.py",
-        "report/build.py",
-        "study.py",
-    ]
-    for name in files:
-        (package / name).parent.mkdir(parents=True, exist_ok=True)
-        (package / name).write_text("x = 1\n")
-    monkeypatch.setattr(fingerprint, "__file__", str(package / "fingerprint.py"))
-    changes = []
-    for name in files:
-        fingerprint.code_hash.cache_clear()
-        before = fingerprint.code_hash()
-        (package / name).write_text("x = 2\n")
-        fingerprint.code_hash.cache_clear()
-        changes.append(fingerprint.code_hash() != before)
-    fingerprint.code_hash.cache_clear()
-    assert changes == [True] * 4 + [False] * 3
-    package_folder = Path(sweep.__file__).parent
-    units = {path.stem for path in package_folder.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
-    assert fingerprint.PRESENTS - {"experiments"} <= units
