@@ -4,9 +4,9 @@
 `carry_out` runs what is left and writes everything into one directory. The command line and `sandbox.run` are thin
 layers over these two.
 
-A point is done when a run in the same folder holds a row with its key: the experiment, the text of its file, the code
-of this package that decides numbers (`sandbox.fingerprint`), the settings with the content of the files they name,
-every axis, and the seed. A point that failed is not done.
+A point is done when a run in the same folder holds a row with its key: the experiment, the text of its file and of what
+it imports of its author's, the code of this package that decides numbers (`sandbox.fingerprint`), the settings with the
+content of the files they name, every axis, and the seed. A point that failed is not done.
 """
 
 from __future__ import annotations
