@@ -41,6 +41,7 @@ MOST_SEEDS = 100_000
 RESERVED = {
     "seed", "seeds", "status", "curve", "x", "series", "value", "seconds", "quick", "dry_run", "out", "format", "help",
     "no_plot", "preset", "jobs", "executor", "scheduler", "zip", "where", "sample", "force", "resume", "only_failed",
+    "timeout_per_point", "progress", "error",
 }  # fmt: skip
 
 

@@ -4,14 +4,15 @@
 `carry_out` runs what is left and writes everything into one directory. The command line and `sandbox.run` are thin
 layers over these two.
 
-A point is done when a run in the same folder holds a row with its key: the experiment, the text of its file, the code
-of this package that decides numbers (`sandbox.fingerprint`), the settings with the content of the files they name,
-every axis, and the seed. A point that failed is not done.
+A point is done when a run in the same folder holds a row with its key: the experiment, the text of its file and of what
+it imports of its author's, the code of this package that decides numbers (`sandbox.fingerprint`), the settings with the
+content of the files they name, every axis, and the seed. A point that failed is not done.
 """
 
 from __future__ import annotations
 
 import hashlib
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,8 @@ class Plan:
         The run to go on with, or None for a new one.
     code, inputs
         Hashes of the code, and of the files that settings name.
+    parsed
+        The settings as the experiment receives them, read once: a file may be edited meanwhile.
     """
 
     experiment: Experiment
@@ -66,11 +69,7 @@ class Plan:
     done: Mapping[Path, set] = field(default_factory=dict)
     todo: Sequence[Point] = ()
     resumed: Path | None = None
-
-    @property
-    def parsed(self) -> dict[str, object]:
-        """The settings as the experiment receives them."""
-        return self.experiment.parse_settings(self.settings)
+    parsed: Mapping[str, object] = field(default_factory=dict)
 
     @property
     def complete(self) -> Path | None:
@@ -78,7 +77,9 @@ class Plan:
         if self.todo or len(self.done) != 1:
             return None
         (path,) = self.done
-        return path if self.resumed or read_info(path)["rows"] == len(self.points) else None
+        info = read_info(path)
+        whole = info["status"] == "finished" and info["rows"] == len(self.points)
+        return path if whole and not (path / journal.NAME).exists() else None
 
 
 @dataclass(frozen=True)
@@ -151,13 +152,14 @@ def plan(
     if force and only_failed:
         raise UsageError("points must be chosen by --force or by --only-failed, got both")
     grid = experiment.grid(flags, settings, quick=quick, preset=preset)
-    experiment.parse_settings(settings)  # whatever is wrong with them is said now
+    parsed = experiment.parse_settings(settings)
     if seeds is None:
         seeds = resolve_seeds(experiment.overrides(quick, preset).get("seeds", experiment.seeds))
     points = sweep.points(experiment, grid, seeds, selection)
     made = Plan(experiment, grid, list(seeds), settings, selection, points, Path(root), _code(experiment),
-                _inputs(settings), todo=points)  # fmt: skip
-    known = bool(experiment.source)  # of a function from a notebook nobody knows whether it is still the same
+                _inputs(settings), todo=points, parsed=parsed)  # fmt: skip
+    # Of a function from a notebook, and of a pipe, nobody knows whether it is still the same.
+    known = bool(experiment.source) and all(made.inputs.values())
     return _reuse(made, only_failed) if known and not force else made
 
 
@@ -190,9 +192,9 @@ def resumption(experiment: Experiment | str, run: str, root: Path | str = "resul
     selection = Selection.from_dict(info["selection"]) if info.get("selection") else Selection()
     points = sweep.points(experiment, grid, info["seeds"], selection)
     made = Plan(experiment, grid, info["seeds"], settings, selection, points, Path(root), _code(experiment),
-                _inputs(settings), resumed=path)  # fmt: skip
+                _inputs(settings), resumed=path, parsed=experiment.parse_settings(settings))  # fmt: skip
     changed = [name for name, value in made.code.items() if info.get("code", {}).get(name) != value]
-    changed += ["file" for name, value in made.inputs.items() if info.get("inputs", {}).get(name) != value]
+    changed += [] if info.get("inputs", {}) == made.inputs else ["file"]
     if changed:
         what = " and ".join(changed)
         raise UsageError(f"{path} must be resumed with the code and files it was begun with, got another {what} "
@@ -254,17 +256,17 @@ def carry_out(
                     writer.take(record)
         if begun is not None:
             begun(runner)
-        rows = runner.run(planned.todo)
+        rows, left = runner.run(planned.todo), {key_of(point) for point in planned.todo}
         try:
             for row in rows:
                 writer.add(row)
+                left.discard(key_of(row.point))
                 if watch is not None:
                     watch(row)
         finally:
             rows.close()
             writer.kernels = _kernels(runner, counters)
-        missing = [point for point in planned.todo if key_of(point) not in writer.records]
-        if missing:
+        if left:
             raise KeyboardInterrupt
     return writer.path
 
@@ -305,9 +307,12 @@ def _code(experiment: Experiment) -> dict[str, str]:
 
 
 def _inputs(settings: Mapping[str, str]) -> dict[str, str]:
-    """Return hashes of the files that settings name."""
-    files = {name: Path(text) for name, text in settings.items()}
-    return {name: hashlib.sha256(path.read_bytes()).hexdigest()[:16] for name, path in files.items() if path.is_file()}
+    """Return hashes of the files that settings name; empty for a folder or a pipe, whose content is not looked at."""
+    named = {name: text for name, text in settings.items() if os.path.exists(text)}
+    return {
+        name: hashlib.sha256(Path(text).read_bytes()).hexdigest()[:16] if os.path.isfile(text) else ""
+        for name, text in named.items()
+    }
 
 
 def _run_of(name: str, run: str, root: Path | str) -> Path:
@@ -335,9 +340,12 @@ def _reuse(made: Plan, only_failed: bool) -> Plan:
             break
         if _fits(made, path):
             try:
-                there, without = _rows_of(load_run(path))
-            except UsageError:  # damaged: `results verify` says so
+                run = load_run(path)
+            except UsageError:
                 continue
+            if run.altered():  # `results verify` says so
+                continue
+            there, without = _rows_of(run)
             failed |= without
             if found := there & open_keys.keys():
                 done[path] = found
@@ -354,7 +362,7 @@ def _reuse(made: Plan, only_failed: bool) -> Plan:
 
 
 def _fits(made: Plan, path: Path) -> bool:
-    """Whether a run may hold points of this plan: same code, same settings, and values in common on every axis."""
+    """Whether a run may hold points of this plan: same code and settings, values in common on every axis, and seeds."""
     try:
         info = read_info(path)
     except UsageError:
@@ -365,7 +373,8 @@ def _fits(made: Plan, path: Path) -> bool:
         and info.get("inputs", {}) == made.inputs
         and list(info["axes"]) == list(made.grid)
     )
-    return same and all(not set(values).isdisjoint(info["axes"][axis]) for axis, values in made.grid.items())
+    asked, there = {**made.grid, "seed": made.seeds}, {**info["axes"], "seed": info["seeds"]}
+    return same and all(not set(values).isdisjoint(there[axis]) for axis, values in asked.items())
 
 
 def _writer(planned: Plan, command: str) -> RunWriter:

@@ -152,7 +152,7 @@ def execute(experiment: Experiment, point: Point, settings: Mapping[str, object]
     except _Misshapen as error:
         raise UsageError(f"experiment '{experiment.name}' must return {error}") from error
     status, _, details = str(metrics.pop("status", None) or "ok").partition(":")
-    return Row(point, metrics, curves, status, details.strip(), seconds)
+    return Row(point, metrics, curves, status.strip(), details.strip(), seconds)
 
 
 def _told(error: Exception, experiment: Experiment) -> str:
@@ -190,9 +190,10 @@ def _plain_metrics(returned: object, point: Point) -> dict[str, Scalar | None]:
     metrics = returned[0] if isinstance(returned, tuple) and len(returned) == 2 else returned
     if not isinstance(metrics, Mapping):
         raise _Misshapen(f"a dict of metrics, or metrics and curves, got {type(returned).__name__}")
-    taken = {*point.values, "seed"} & set(metrics)
+    taken = {*point.values, "seed", "error"} & set(metrics)
     if taken:
-        raise _Misshapen(f"metrics with names of their own, got {', '.join(sorted(taken))}, which is an axis")
+        what = "every table has" if taken == {"error"} else "is an axis"
+        raise _Misshapen(f"metrics with names of their own, got {', '.join(sorted(taken))}, which {what}")
     return {_name(name, "metric"): _plain_scalar(name, value) for name, value in metrics.items()}
 
 
@@ -243,6 +244,6 @@ def _plain_curve(name: str, curve: Mapping[str, Sequence]) -> Curve:
 
 
 def _name(name: object, what: str) -> str:
-    if not isinstance(name, str) or not name or name != " ".join(name.split()):
+    if not isinstance(name, str) or not name or name != _line(name):
         raise _Misshapen(f"one-line names, got {name!r} as the name of a {what}")
     return name

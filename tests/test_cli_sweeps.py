@@ -116,6 +116,32 @@ def test_a_run_goes_on(here):
     assert "would show" in run("run", "toy", "--resume", "-1", "--dry-run").stdout
 
 
+def test_a_run_that_is_interrupted_says_how_to_go_on(here, monkeypatch):
+    from sandbox import study
+
+    def interrupted(planned, *arguments, **options):
+        def watch(row):
+            raise KeyboardInterrupt
+
+        options["watch"] = watch
+        return carry_out(planned, *arguments, **options)
+
+    carry_out = study.carry_out
+    run("run", "toy", "--hidden", "16")
+    with monkeypatch.context() as patch:
+        patch.setattr(study, "carry_out", interrupted)
+        result = run("run", "toy", "--hidden", "4", "--out", "elsewhere")
+        (path,) = Path("elsewhere/toy").iterdir()
+        command = "sandbox run toy --resume {} --out elsewhere"
+        kept = f"interrupted: {{}} of 8 points kept in {path}/ ({command} goes on)\n"
+        assert (result.exit_code, result.stderr) == (130, kept.format(1, "latest"))
+        run("run", "toy", "--hidden", "8", "--out", "elsewhere")  # now another one is the latest
+        result = run("run", "toy", "--resume", path.name, "--out", "elsewhere")
+        assert (result.exit_code, result.stderr) == (130, kept.format(2, path.name))
+    result = run("run", "toy", "--resume", path.name, "--only-failed", "--out", "elsewhere")
+    assert result.exit_code == 0 and "are done" not in result.stderr and "run interrupted: 2 of 8" in result.stdout
+
+
 def test_workers(here):
     alone = run("run", "toy", "--jobs", "1")
     assert run("run", "toy", "--jobs", "2", "--force").exit_code == 0

@@ -293,6 +293,8 @@ def test_a_rule_in_words_names_every_bound(axis, rule):
         ({"seeds": 0}, "seeds must be a whole number"),
         ({"table": {"rows": []}}, "must be a Table"),
         ({"out": [1]}, "names of their own, got out"),
+        ({"error": [1.0]}, "names of their own, got error"),
+        ({"timeout_per_point": [1.0]}, "names of their own, got timeout_per_point"),
         ({"settings": (Setting("gain"),)}, "names of their own, got gain"),
     ],
 )

@@ -4,7 +4,6 @@ import contextlib
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -152,12 +151,15 @@ def limited(size):
     """Files of this process may have so many bytes: what a full disk or a quota does to a write."""
 
     def limit():
+        import resource  # Windows has none
+
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 
     return limit
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs limits of a process")
 def test_a_quota_that_is_used_up(here):
     """One line, and what was reported as written is there."""
     whole, rows = undisturbed(here)
@@ -205,6 +207,7 @@ def command(*words):
     return done.returncode, done.stdout, done.stderr
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs permissions of folders")
 def test_a_folder_that_cannot_be_written(here):
     (here / "file").write_text("")
     if os.geteuid() == 0:  # root may write everywhere but here
@@ -227,6 +230,7 @@ def test_two_runs_at_once_into_one_folder(here):
     assert len(paths) == 2 and all(tables(path) == tables(whole) for path in paths)
 
 
+@pytest.mark.skipif(os.name == "nt", reason="needs locks")
 def test_resuming_a_run_that_goes_on_is_refused(here):
     process = drive(here / "out", jobs=1)
     process.stdout.readline()

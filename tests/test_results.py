@@ -14,7 +14,7 @@ import pytest
 
 from sandbox import provenance, sweep
 from sandbox.experiment import UsageError, experiment
-from sandbox.results import RunWriter, csvfile, find, format_value, journal, load, parse_value, runs_of
+from sandbox.results import RunWriter, csvfile, find, format_value, journal, load, parse_value, reader, runs_of
 from sandbox.results import writer as writer_module
 
 
@@ -319,6 +319,108 @@ def test_two_processes_cannot_write_one_run(tmp_path):
     first.close()
     assert not journal.locked(path)
     RunWriter.resume(path).close()
+
+
+def meanwhile(monkeypatch, module, name, act, before=False):
+    """Let another process act once, behind or before a call of a function."""
+    function = getattr(module, name)
+
+    def call(*arguments):
+        monkeypatch.setattr(module, name, function)
+        found = None if before else function(*arguments)
+        act()
+        return function(*arguments) if before else found
+
+    monkeypatch.setattr(module, name, call)
+
+
+def test_a_run_is_taken_up_while_another_process_finishes_it(tmp_path, monkeypatch):
+    path = record(tmp_path, stop_after=7).path
+    meanwhile(monkeypatch, reader, "load", lambda: finish_off(path))
+    writer = RunWriter.resume(path)
+    assert len(writer.records) == 18
+    writer.close()
+
+
+def test_a_finished_run_is_taken_up_by_two_at_once(tmp_path, monkeypatch):
+    path, first = record(tmp_path).path, []
+    meanwhile(monkeypatch, reader, "load", lambda: first.append(RunWriter.resume(path)))
+    refused(lambda: RunWriter.resume(path), f"{path} is being written by another process")
+    first[0].finish("finished")
+    assert len(load(path)) == 18 and sorted(each.name for each in path.iterdir()) == [
+        "curves.csv", "run.json", "table.csv", "timing.csv"
+    ]  # fmt: skip
+
+
+def test_who_asks_whether_a_run_is_written_is_in_nobodys_way(tmp_path, monkeypatch):
+    fcntl = pytest.importorskip("fcntl")
+    path = record(tmp_path, stop_after=2).path
+    with (path / "journal").open("rb") as asking:
+        fcntl.flock(asking, fcntl.LOCK_SH)
+        assert not journal.locked(path)
+        monkeypatch.setattr(journal.time, "sleep", lambda seconds: asking.close())
+        RunWriter.resume(path).close()
+
+
+def test_a_run_that_is_finished_while_it_is_read(tmp_path, monkeypatch):
+    whole = load(record(tmp_path).path)
+    path = record(tmp_path, stop_after=7).path
+    early = load(path)
+    meanwhile(monkeypatch, journal, "read", lambda: finish_off(path), before=True)
+    late = load(path)
+    assert late.texts == whole.texts and late.info["curves"] == whole.info["curves"] and not late.journaled
+    assert early.journaled and len(list(early.records())) == len(early.seconds()) == 7
+    assert early.curve("profile", "grad_h")
+
+
+def test_an_altered_table_is_not_gone_on_with(tmp_path):
+    path = record(tmp_path).path
+    assert load(path).altered() == []
+    (path / "table.csv").write_bytes((path / "table.csv").read_bytes().replace(b"inf", b"1.5"))
+    (path / "timing.csv").unlink()
+    assert load(path).altered() == ["table.csv", "timing.csv"]
+    refused(
+        lambda: RunWriter.resume(path), f"{path} cannot be gone on with, because table.csv is not as it was written"
+    )
+
+
+def test_an_interrupt_while_the_tables_are_written(tmp_path, monkeypatch):
+    """Whether it is the first or a further one, it says what is kept."""
+
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    for first in (False, True):
+        writer = record(tmp_path, finish=False)
+        monkeypatch.setattr(writer, "_write_table", interrupted)
+        with pytest.raises(KeyboardInterrupt) as caught, writer:
+            if first:
+                raise KeyboardInterrupt
+        assert caught.value.__notes__ == [f"18 of 18 points kept in {writer.path}/"]
+        assert not journal.locked(writer.path) and finish_off(writer.path) == 0
+        assert load(writer.path).info["status"] == "finished"
+
+
+def test_a_run_without_rows_that_was_there_before_stays(tmp_path):
+    path = record(tmp_path, stop_after=0).path
+    with pytest.raises(KeyboardInterrupt), RunWriter.resume(path):
+        raise KeyboardInterrupt
+    assert load(path).info["status"] == "interrupted" and finish_off(path) == 18
+
+
+def test_a_folder_in_which_no_file_can_be_made(tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(writer_module, "Journal", full)
+    refused(lambda: record(tmp_path), "No space left on device")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_long_text_is_read_back(tmp_path):
+    with RunWriter(tmp_path, "long", {"gain": [1.0]}, [0]) as writer:
+        writer.add(sweep.Row(sweep.Point({"gain": 1.0}, 0), {"text": "a, " * 100_000}))
+    assert len(load(writer.path)["text"][0]) == 300_000
 
 
 def test_every_cut_of_a_journal_loses_one_row_at_most(tmp_path):

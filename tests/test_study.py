@@ -1,5 +1,6 @@
 """Studies: what is done already, going on, only what failed, and the same bytes however the points run."""
 
+import hashlib
 import json
 import random
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from sandbox import study
 from sandbox.errors import UsageError
-from sandbox.results import find, load
+from sandbox.results import RunWriter, find, load
 from sandbox.selection import Selection
 from sandbox.study import Spread, carry_out, plan, resumption
 
@@ -120,6 +121,69 @@ def test_settings_and_the_files_they_name_belong_to_a_point(here):
     assert len(ran) == 16
 
 
+def test_a_text_too_long_for_a_name_is_no_file():
+    assert len(run(settings={"text": "word " * 1000})) == 16
+    assert run(settings={"text": "word " * 1000}) and ran == []
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs named pipes")
+def test_what_comes_through_a_pipe_is_never_the_same(here):
+    os.mkfifo(here / "pipe")
+    for _ in range(2):
+        run(settings={"text": "pipe"})
+        assert len(ran) == 16
+
+
+def test_a_file_is_read_once(here, monkeypatch):
+    texts = []
+    from sandbox.experiment import Experiment
+
+    def parse(experiment, settings):
+        texts.append(Path("book").read_text())
+        return {"text": texts[-1]}
+
+    monkeypatch.setattr(Experiment, "parse_settings", parse)
+    (here / "book").write_text("one")
+    planned = plan("sample", settings={"text": "book"})
+    (here / "book").write_text("two")
+    carry_out(planned)
+    assert texts == ["one"] and planned.parsed == {"text": "one"}
+
+
+def test_what_an_experiment_imports_belongs_to_it(here, monkeypatch):
+    monkeypatch.syspath_prepend(str(here / "lib"))
+    (here / "lib" / "mine").mkdir(parents=True)
+    for name in ("helping.py", "helped.py", "mine/__init__.py", "mine/part.py", "other.py"):
+        (here / "lib" / name).write_text("x = 1\n")
+    (here / "lib" / "helping.py").write_text("def f():\n    import helped\n")
+    source = (b"import os, numpy.linalg, missing\nfrom helping import f\n"
+              b"try:\n    from mine.part import x\nexcept ImportError: pass\n")  # fmt: skip
+    hashes = [fingerprint.experiment_hash(source)]
+    for name in ("helping.py", "helped.py", "mine/part.py"):
+        with (here / "lib" / name).open("a") as file:
+            file.write("y = 2\n")
+        hashes.append(fingerprint.experiment_hash(source))
+    assert len(set(hashes)) == 4
+    (here / "lib" / "other.py").write_text("x = 2\n")
+    assert fingerprint.experiment_hash(source) == hashes[-1]
+    alone = b"import math, numpy, sandbox.tasks\n"
+    assert fingerprint.experiment_hash(alone) == hashlib.sha256(alone).hexdigest()[:16]
+
+
+def test_shipped_experiments_that_are_imported_belong_to_it(monkeypatch):
+    for source in (b"from sandbox.experiments import length\n", b"import sandbox.experiments.length\n",
+                   b"from sandbox import experiments\n"):  # fmt: skip
+        assert fingerprint.experiment_hash(source) != hashlib.sha256(source).hexdigest()[:16]
+
+
+def test_an_altered_run_is_not_relied_upon():
+    first = run()
+    table = first.path / "table.csv"
+    table.write_text(table.read_text().replace("nonfinite,dh", "ok,"))
+    run()
+    assert len(ran) == 16
+
+
 def test_a_damaged_run_is_not_relied_upon():
     first = run()
     (first.path / "table.csv").write_text("nonsense\n1,2\n")
@@ -228,6 +292,37 @@ def test_resuming_with_other_code_is_refused(here, monkeypatch):
         )
     (here / "experiments" / "sample.py").write_text(SOURCE + "# edited\n")
     refused(lambda: resumption("sample", "latest"), "got another experiment (start a new run)")
+
+
+def test_a_run_broken_off_behind_its_last_row_is_finished(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(RunWriter, "finish", lambda writer, status: writer.close())  # as a kill there does
+        path = run().path
+    assert (path / "journal").exists() and len(ran) == 16
+    assert go_on().path == path and ran == [] and not (path / "journal").exists()
+    assert load(path).info["status"] == "finished"
+
+
+def test_going_on_with_what_failed_leaves_the_rest_to_do(here):
+    path = interrupted(5)
+    found = go_on(only_failed=True)
+    assert ran == [] and len(found) == 5 and found.info["status"] == "interrupted"
+    assert len(go_on()) == 16 and len(ran) == 11 and find("sample") == path
+
+
+def test_a_run_drained_before_a_failed_point_was_tried_again_is_interrupted(here):
+    (here / "fail").touch()
+    run()
+    (here / "fail").unlink()
+    runner = []
+
+    def watch(row):
+        runner[0].drain()
+
+    with pytest.raises(KeyboardInterrupt):
+        carry_out(resumption("sample", "latest"), Spread(jobs=1), watch=watch, begun=runner.append)
+    found = load(find("sample"))
+    assert found.info["statuses"]["error"] == 3 and found.info["status"] == "interrupted"
 
 
 # On what the points run ------------------------------------------------------------------------------------------

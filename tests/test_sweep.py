@@ -168,6 +168,7 @@ def test_curves_become_lists_in_the_order_given():
         (({}, {}, {}), "got tuple"),
         ({"gain": 1.0}, "names of their own, got gain, which is an axis"),
         ({"seed": 1}, "got seed, which is an axis"),
+        ({"error": 1.0}, "got error, which every table has"),
         ({"a": [1, 2]}, "numbers, text or None as metrics, got list for a"),
         ({"a": np.ones(2)}, "got ndarray for a"),
         ({"a": 1j}, "got complex for a"),

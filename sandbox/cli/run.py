@@ -267,8 +267,9 @@ def run_plan(planned, spread) -> tuple[Path, int]:
             path = study.carry_out(planned, spread, command=command, watch=watch, begun=begun, counters=stats,
                                    note=note, say=progress.tell)  # fmt: skip
     except KeyboardInterrupt as interrupt:
-        (kept,) = getattr(interrupt, "__notes__", [None])
-        again = shlex.join(["sandbox", "run", planned.experiment.name, "--resume", "latest", *_out(planned.root)])
+        kept = getattr(interrupt, "__notes__", [None])[-1]
+        which = planned.resumed.name if planned.resumed else "latest"
+        again = shlex.join(["sandbox", "run", planned.experiment.name, "--resume", which, *_out(planned.root)])
         raise type(interrupt)(
             f"{kept} ({again} goes on)" if kept else "no point had finished, nothing was kept"
         ) from None

@@ -9,33 +9,52 @@ from __future__ import annotations
 import csv
 import io
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
 
 from sandbox.errors import UsageError
 
-__all__ = ["read_columns", "replace_file"]
+__all__ = ["new_file", "read_columns", "replace_file", "sync_folder"]
+
+csv.field_size_limit(2**31 - 1)  # a text is as long as it is; the limit is that of the whole process
 
 BLOCK = 50_000  # lines; a block's pieces stay in the processor's cache
 
 
 def replace_file(path: Path, chunks: Iterable[bytes]) -> None:
     """Write a file so that a reader, or a crash, sees the old content or the new one and nothing in between."""
-    scratch = path.with_name(f".{path.name}.new")
+    _write(path, path.with_name(f".{path.name}.new"), chunks, os.replace)
+
+
+def new_file(path: Path, chunks: Iterable[bytes]) -> None:
+    """Write a file as `replace_file` does; FileExistsError, and no harm done, where another process was faster."""
+    _write(path, path.with_name(f".{path.name}.{os.getpid()}"), chunks, _link)
+
+
+def _write(path: Path, scratch: Path, chunks: Iterable[bytes], put: Callable[[Path, Path], None]) -> None:
     try:
         with scratch.open("wb") as file:
             file.writelines(chunks)
             file.flush()
             os.fsync(file.fileno())
-        os.replace(scratch, path)
-        _sync_folder(path.parent)
+        put(scratch, path)
+        sync_folder(path.parent)
     finally:
         scratch.unlink(missing_ok=True)
 
 
-def _sync_folder(folder: Path) -> None:
-    """Make a rename last through a power failure, where folders can be synchronised."""
+def _link(scratch: Path, path: Path) -> None:
+    try:
+        os.link(scratch, path)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without links
+        os.rename(scratch, path)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a new name in a folder last through a power failure, where folders can be synchronised."""
     try:
         handle = os.open(folder, os.O_RDONLY)
     except OSError:  # Windows

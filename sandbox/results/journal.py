@@ -11,6 +11,8 @@ synchronised about that often.
 
 from __future__ import annotations
 
+import errno
+import itertools
 import json
 import os
 import time
@@ -29,7 +31,7 @@ try:
 except ImportError:  # Windows
     fcntl = None
 
-__all__ = ["Journal", "Record", "declared", "layouts", "locked", "read"]
+__all__ = ["Journal", "Record", "declared", "layouts", "locked", "read", "row_layouts"]
 
 NAME = "journal"
 SYNC_EVERY = 1.0  # seconds, and never more than a twentieth of the time
@@ -39,7 +41,8 @@ SYNC_EVERY = 1.0  # seconds, and never more than a twentieth of the time
 class Record:
     """A finished point as it is kept: `Row` without its curves, which are text already.
 
-    `columns` is ``{curve: [x, series, ...]}``, `lines` the point's lines of ``curves.csv``.
+    `columns` is ``{curve: [x, series, ...]}``, `lines` the point's lines of ``curves.csv``. Where these are left
+    on disk, `place` says where the record starts in its journal and how long it is.
     """
 
     key: tuple[Scalar, ...]
@@ -49,12 +52,15 @@ class Record:
     seconds: float
     columns: dict[str, list[str]]
     lines: str = ""
+    place: tuple[int, int] = (0, 0)
 
     @classmethod
     def of(cls, row: Row) -> Record:
         """Return the record of a row."""
         key = (*row.point.values.values(), row.point.seed)
-        columns = {name: list(curve) for name, curve in row.curves.items()}
+        columns = {
+            name: list(curve) for name, curve in row.curves.items() if any(curve.values())
+        }  # others have no line
         seconds = round(row.seconds, 6)
         return cls(key, row.metrics, row.status, row.error, seconds, columns, curve_lines(key, row.curves))
 
@@ -91,6 +97,8 @@ class Journal:
     ----------
     folder
         The run's directory. A journal that is there already is read, and an end that was cut off is removed.
+    new
+        Whether one may be made.
 
     Attributes
     ----------
@@ -101,24 +109,24 @@ class Journal:
     ------
     BlockingIOError
         When another process is writing this run.
+    FileNotFoundError
+        When there is none and none may be made, or another process has just done away with it.
     OSError
         When it cannot be read or written.
     """
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, new: bool = True):
         self.path = folder / NAME
         self.records: dict[tuple, Record] = {}
-        self._places: dict[tuple, tuple[int, int]] = {}
-        self._file = open(self.path, "a+b", buffering=0)
+        self._file = open(self.path, "a+b" if new else "r+b", buffering=0)
         try:
-            _lock(self._file)
-            end = 0
+            _lock_patiently(self._file)
+            if not os.path.samestat(os.fstat(self._file.fileno()), os.stat(self.path)):
+                raise FileNotFoundError(errno.ENOENT, "replaced meanwhile", str(self.path))
             for start, line, record in scan(self.path):
                 if record is not None:
                     self._take(record, start, len(line))
-                if line.endswith(b"\n"):
-                    end = start + len(line)
-            self._file.truncate(end)
+            self.trim()
         except BaseException:
             self._file.close()
             raise
@@ -139,6 +147,10 @@ class Journal:
         if time.monotonic() - self._synced > self._pause:
             self.sync()
 
+    def trim(self) -> None:
+        """Cut off what follows the last record: a line that was cut off, or one whose `append` was broken off."""
+        self._file.truncate(max((sum(record.place) for record in self.records.values()), default=0))
+
     def sync(self) -> None:
         """Hand everything to the disk itself."""
         started = time.monotonic()
@@ -148,7 +160,7 @@ class Journal:
 
     def lines(self, key: tuple) -> str:
         """Return the lines of ``curves.csv`` of one point."""
-        start, size = self._places[key]
+        start, size = self.records[key].place
         with self.path.open("rb") as file:
             file.seek(start)
             return Record.decode(file.read(size)).lines
@@ -158,13 +170,18 @@ class Journal:
         self._file.close()
 
     def remove(self) -> None:
-        """Close and delete: the tables hold everything."""
-        self._file.close()
-        self.path.unlink(missing_ok=True)
+        """Delete and close, in this order: no other process may find it unlocked. The tables hold everything."""
+        try:
+            self.path.unlink(missing_ok=True)
+        except PermissionError:  # Windows: it is open, here or elsewhere; one that stays does no harm
+            self.close()
+            with suppress(OSError):
+                self.path.unlink()
+        self.close()
 
     def _take(self, record: Record, start: int, size: int) -> None:
-        self.records[record.key] = replace(record, lines="")  # they stay on disk: long curves would fill the memory
-        self._places[record.key] = (start, size)
+        # The lines stay on disk: long curves would fill the memory. One step, which no interrupt can halve.
+        self.records[record.key] = replace(record, lines="", place=(start, size))
 
 
 def read(folder: Path, notes: list[str]) -> dict[tuple, Record]:
@@ -187,6 +204,13 @@ def read(folder: Path, notes: list[str]) -> dict[tuple, Record]:
 def layouts(records: Iterable[Record]) -> list[list[str]]:
     """Return the different lists of metrics that rows have: cells differ in their gates."""
     return [list(names) for names in dict.fromkeys(tuple(record.metrics) for record in records)]
+
+
+def row_layouts(records: Iterable[Record]) -> str:
+    """Return which of its `layouts` each row has, as ``0*16 1*4``: the first for 16 rows, the second for 4."""
+    places: dict[tuple, int] = {}
+    each = (places.setdefault(tuple(record.metrics), len(places)) for record in records)
+    return " ".join(f"{place}*{sum(1 for _ in run)}" for place, run in itertools.groupby(each))
 
 
 def declared(records: Iterable[Record]) -> dict[str, dict]:
@@ -216,7 +240,7 @@ def locked(folder: Path) -> bool:
         return False
     with file:
         try:
-            _lock(file)
+            _lock(file, shared=True)
         except OSError:
             return True
     return False
@@ -231,14 +255,23 @@ def scan(path: Path) -> Iterator[tuple[int, bytes, Record | None]]:
             start += len(line)
 
 
-def _lock(file) -> None:
+def _lock_patiently(file) -> None:
+    """Lock a file for writing; one who only asks whether it is locked holds it for a moment."""
+    for _ in range(10):
+        with suppress(BlockingIOError):
+            return _lock(file)
+        time.sleep(0.01)
+    return _lock(file)
+
+
+def _lock(file, shared: bool = False) -> None:
     """Lock a file until it is closed; the system forgets the lock of a killed process.
 
     Where there is no `fcntl`, a run is not protected against being resumed twice at once.
     """
     if fcntl is not None:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(file, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
         except BlockingIOError:
             raise
         except OSError:  # a file system without locks

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import csv
 import functools
+import hashlib
 import importlib
 import io
+import itertools
 import json
 from collections.abc import Container, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -26,6 +28,7 @@ __all__ = ["Run", "load", "read_info"]
 
 NEWEST_SCHEMA = 2
 ENDS = ["status", "error"]
+TABLES = ("table.csv", "curves.csv", "timing.csv")
 
 
 @dataclass(frozen=True)
@@ -230,13 +233,18 @@ class Run:
     def seconds(self) -> dict[tuple, float]:
         """Return ``{(axes..., seed): seconds}`` of the rows whose time is known."""
         if self.journaled:
-            return {key: record.seconds for key, record in self._journal.items()}
+            return {key: self._journal[key].seconds for key in self.keys}
         header, columns = read_columns(self.path / "timing.csv", self.notes)
         if header != [*self.key, "seconds"]:
             raise UsageError(f"{self.path / 'timing.csv'} is not the timing file of this run (wrong columns)")
         known = {tuple(map(format_value, key)): key for key in self.keys}
         pairs = ((known.get(tuple(texts)), value) for *texts, value in zip(*columns, strict=True))
         return {key: float(value) for key, value in pairs if key is not None}
+
+    def altered(self) -> list[str]:
+        """Return the names of files that are not as they were written; their rows are not those of any experiment."""
+        sums = self.info.get("files") or {}
+        return [] if self.journaled else [name for name in TABLES if sums.get(name) != _checksum(self.path / name)]
 
     def records(self, wanted: Container[tuple] | None = None) -> Iterator[Record]:
         """Yield every row, or those whose keys are wanted, as they would stand in a journal."""
@@ -254,19 +262,26 @@ class Run:
             names = columns.setdefault(curve, [self.info["curves"][curve]["x"]])
             if series not in names:
                 names.append(series)
-        layouts = sorted(self.info["layouts"], key=len)
-        for key, row in zip(self.keys, self.rows, strict=True):
+        for at, (key, names) in enumerate(zip(self.keys, self._layouts(), strict=True)):
             if wanted is not None and key not in wanted:
                 continue
-            given = {name for name in self.metrics if row[name] is not None}
-            names = next((names for names in layouts if given <= set(names)), self.metrics)
+            metrics = {name: _written(self.texts[name][at]) for name in names}
             lines, columns = blocks.get(tuple(map(format_value, key)), ([], {}))
-            yield Record(key, {name: row[name] for name in names}, row["status"] or "", row["error"] or "",
-                         seconds.get(key, 0.0), columns, "".join(lines))  # fmt: skip
+            status, error = (self.texts[name][at] for name in ENDS)
+            yield Record(key, metrics, status, error, seconds.get(key, 0.0), columns, "".join(lines))
+
+    def _layouts(self) -> Iterator[list[str]]:
+        """Yield the metrics that each row has, in its own order."""
+        for group in self.info["row_layouts"].split():
+            place, _, count = group.partition("*")
+            yield from itertools.repeat(self.info["layouts"][int(place)], int(count))
 
     @functools.cached_property
     def _journal(self) -> dict[tuple, Record]:
-        return journal.read(self.path, [])
+        try:
+            return journal.read(self.path, [])
+        except FileNotFoundError:  # the run was finished since
+            return {record.key: record for record in load(self.path).records()}
 
     def curve_lines(self) -> Iterator[list[str]]:
         """Yield the fields of every line of ``curves.csv``, the header left out; errors as in `curves`."""
@@ -308,6 +323,20 @@ def _as_array(values: list):
     return np.array(values, dtype=np.float64 if numbers else object)
 
 
+def _checksum(path: Path) -> str | None:
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError:
+        return None
+
+
+def _written(text: str) -> Scalar | None:
+    """Return what is written as `text` again: a word such as 1e3 or 007 is no number."""
+    value = parse_value(text)
+    return value if format_value(value) == text else text
+
+
 def _distinct(texts: list[str], kind: type) -> tuple[list[Scalar], dict[str, int]]:
     """Return the distinct values of a column in order, and the place of each text among them."""
     values = {text: text if kind is str else parse_value(text) for text in set(texts)}
@@ -328,12 +357,18 @@ def load(path: Path | str) -> Run:
         When it is missing, damaged, or not a run directory at all.
     """
     path = Path(path)
-    info = read_info(path)
-    notes: list[str] = []
+    journaled = (
+        path / journal.NAME
+    ).exists()  # asked before run.json is read, which has its last word before this goes
+    info, notes = read_info(path), []
     key = [*info["axes"], "seed"]
-    journaled = (path / journal.NAME).exists()
     if journaled:
-        header, columns, info["curves"] = _from_journal(path, key, notes)
+        try:
+            header, columns, info["curves"] = _from_journal(path, key, notes)
+        except FileNotFoundError:  # the run was finished at this moment
+            return load(path)
+        except OSError as error:
+            raise UsageError(f"cannot read {path}: {error.strerror}") from error
     else:
         header, columns = read_columns(path / "table.csv", notes)
     if header[: len(key)] != key or header[-2:] != ENDS or len(set(header)) != len(header):
@@ -345,10 +380,7 @@ def load(path: Path | str) -> Run:
 
 def _from_journal(path: Path, key: list[str], notes: list[str]) -> tuple[list[str], list[list[str]], dict]:
     """Return what ``table.csv`` would hold, and the columns of the curves."""
-    try:
-        records = journal.read(path, notes)
-    except OSError as error:
-        raise UsageError(f"cannot read {path}: {error.strerror}") from error
+    records = journal.read(path, notes)
     kept = [records[each] for each in sorted(records)]
     metrics = list(dict.fromkeys(name for names in journal.layouts(kept) for name in names))
     header = [*key, *metrics, *ENDS]
@@ -411,6 +443,7 @@ def _wrong_keys(info: object) -> list[str]:
     needed = {"schema": int, "experiment": str, "axes": dict, "seeds": list, "points": int, "status": str}
     needed |= {"curves": dict, "layouts": list, "started": str}
     optional = {"seconds": (int, float), "kernels": dict, "table": dict, "picture": dict, "settings": dict}
+    optional |= {"row_layouts": str}
     if not isinstance(info, dict):
         return list(needed)
     if isinstance(info.get("schema"), int) and info["schema"] != NEWEST_SCHEMA:

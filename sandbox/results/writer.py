@@ -18,8 +18,8 @@ from sandbox import provenance
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError
 from sandbox.results import reader
-from sandbox.results.csvfile import replace_file
-from sandbox.results.journal import Journal, Record, declared, layouts
+from sandbox.results.csvfile import new_file, replace_file, sync_folder
+from sandbox.results.journal import Journal, Record, declared, layouts, row_layouts
 from sandbox.results.values import line
 from sandbox.results.verify import FILES, seal
 from sandbox.sweep import Row
@@ -65,26 +65,26 @@ class RunWriter:
         **facts: object,
     ):
         axes = {axis: list(values) for axis, values in grid.items()}
+        self.path = self._journal = None
         self._begin({
             "schema": SCHEMA, "experiment": name, "command": "", "axes": axes, "seeds": list(seeds), "settings": {},
             "selection": {}, "points": points if points is not None else _size(axes, seeds), "rows": 0,
             "status": "running", "statuses": {}, "started": _now(), "ended": None, "seconds": None, "kernels": None,
-            "curves": {}, "layouts": [], "files": {}, "code": {}, "reused": {}, "table": None, "picture": None,
-            **facts, **provenance.collect(),
+            "curves": {}, "layouts": [], "row_layouts": "", "files": {}, "code": {}, "reused": {}, "table": None,
+            "picture": None, **facts, **provenance.collect(),
         })  # fmt: skip
         try:
             self.path = _new_directory(Path(root) / name)
-        except OSError as error:
-            raise UsageError(f"--out must be a folder that can be written, got {root} ({error.strerror})") from error
-        try:
             self._journal = Journal(self.path)
             self._write_info()
-        except OSError as error:
-            self._remove()
-            raise self._unwritable(error) from error
-        except BaseException:  # an interrupt before there is anything to keep
-            self._remove()
-            raise
+        except BaseException as error:  # also an interrupt: there is nothing to keep
+            if self.path is not None:
+                self._remove()
+            if not isinstance(error, OSError):
+                raise
+            if self.path is not None:
+                raise self._unwritable(error) from error
+            raise UsageError(f"--out must be a folder that can be written, got {root} ({error.strerror})") from error
 
     @classmethod
     def resume(cls, path: Path | str) -> RunWriter:
@@ -96,23 +96,27 @@ class RunWriter:
             When it is damaged, cannot be written, or another process is writing it.
         """
         self = cls.__new__(cls)
-        self.path = Path(path)
-        run = reader.load(self.path)
-        self._begin(run.info)
+        self.path, self._journal = Path(path), None
         try:
-            if not run.journaled:
-                replace_file(self.path / "journal", (record.encode() for record in run.records()))
-            self._journal = Journal(self.path)
-            self.info.update(status="running", ended=None, files={})
+            while self._journal is None:  # another process may begin to write this run, or finish it, at any moment
+                self.info = _with_journal(self.path)
+                with suppress(FileNotFoundError):
+                    self._journal = Journal(self.path, new=False)
+            self._begin(reader.read_info(self.path), new=False)
+            self.info.update(status="running", rows=0, statuses={}, ended=None, files={})
             self._write_info()
-        except BlockingIOError as error:
-            raise UsageError(f"{self.path} is being written by another process") from error
-        except OSError as error:
-            raise self._unwritable(error) from error
+        except BaseException as error:
+            if self._journal is not None:
+                self.close()
+            if isinstance(error, BlockingIOError):
+                raise UsageError(f"{self.path} is being written by another process") from error
+            if isinstance(error, OSError):
+                raise self._unwritable(error) from error
+            raise
         return self
 
-    def _begin(self, info: dict) -> None:
-        self.info, self.kernels, self._journal = info, None, None
+    def _begin(self, info: dict, new: bool = True) -> None:
+        self.info, self.kernels, self._new = info, None, new
         self._clock = self._shown = time.perf_counter()
         self._pause, self._spent = SNAPSHOT_EVERY, info["seconds"] or 0.0
 
@@ -120,15 +124,23 @@ class RunWriter:
         return self
 
     def __exit__(self, kind, error, trace) -> None:
-        if kind is None:
-            self.finish("finished")
-        elif not self.records:
+        if kind is not None and self._new and not self.records:
             self._remove()
-        else:
-            with suppress(UsageError):  # what stopped the run is the better message
-                self.finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
+            return
+        try:
+            if kind is None:
+                self.finish("finished" if self.rows == self.info["points"] else "interrupted")
+            else:
+                with suppress(UsageError, OSError, KeyboardInterrupt):  # what stopped the run is the better message
+                    self._journal.trim()
+                    self.finish("interrupted" if issubclass(kind, KeyboardInterrupt) else "failed")
+        except KeyboardInterrupt as interrupt:  # before the tables were there
+            error = interrupt
+            raise
+        finally:
             self.close()
-            error.add_note(f"{len(self.records)} of {self.info['points']} points kept in {self.path}/")
+            if error is not None:
+                error.add_note(f"{self.rows} of {self.info['points']} points kept in {self.path}/")
 
     @property
     def axes(self) -> list[str]:
@@ -138,7 +150,7 @@ class RunWriter:
     @property
     def records(self) -> dict[tuple, Record]:
         """``{(axes..., seed): Record}`` of all points so far."""
-        return self._journal.records
+        return {} if self._journal is None else self._journal.records
 
     @property
     def rows(self) -> int:
@@ -178,6 +190,7 @@ class RunWriter:
             seconds=round(self._spent + time.perf_counter() - self._clock, 3),
             kernels=self.kernels,
             layouts=layouts(records),
+            row_layouts=row_layouts(records),
             curves=declared(records),
         )
         key = [*self.axes, "seed"]
@@ -249,6 +262,18 @@ class RunWriter:
         return UsageError(f"cannot write {self.path}: {error.strerror or error}{kept}")
 
 
+def _with_journal(path: Path) -> dict:
+    """See to it that a run has a journal, made from its tables where it was finished; return what it says of itself."""
+    run = reader.load(path)
+    altered = run.altered()
+    if altered and not (path / "journal").exists():  # which another process may have begun since
+        raise UsageError(f"{path} cannot be gone on with, because {altered[0]} is not as it was written")
+    if not run.journaled:
+        with suppress(FileExistsError):
+            new_file(path / "journal", (record.encode() for record in run.records()))
+    return run.info
+
+
 def _size(axes: Mapping[str, Sequence], seeds: Sequence[int]) -> int:
     size = len(seeds)
     for values in axes.values():
@@ -266,6 +291,13 @@ def _new_directory(folder: Path) -> Path:
     while True:
         stamp = datetime.datetime.now().strftime("%Y-%m-%dT%H-%M-%S")
         path = folder / f"{stamp}-{''.join(secrets.choice(_DIGITS) for _ in range(3))}"
-        with suppress(FileExistsError):
+        try:
             path.mkdir()
+            sync_folder(folder), sync_folder(folder.parent)
             return path
+        except FileExistsError:
+            continue
+        except KeyboardInterrupt:
+            with suppress(OSError):  # it was made; one that somebody else has is not empty
+                path.rmdir()
+            raise
