@@ -1,7 +1,7 @@
 """Which code makes the numbers: two short hashes that say whether two places would give the same row.
 
-One is of the package and of the compiler's versions, the other of an experiment's file and what that imports. The CPU is in neither: bits do
-not depend on it, as long as it has fused multiply-add.
+One is of the package and of the compiler's versions, the other of an experiment's file and of what that imports. The
+CPU is in neither: bits do not depend on it, as long as it has fused multiply-add.
 """
 
 from __future__ import annotations

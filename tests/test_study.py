@@ -2,12 +2,13 @@
 
 import hashlib
 import json
+import os
 import random
 from pathlib import Path
 
 import pytest
 
-from sandbox import study
+from sandbox import fingerprint, study
 from sandbox.errors import UsageError
 from sandbox.results import RunWriter, find, load
 from sandbox.selection import Selection
