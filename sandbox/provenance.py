@@ -14,6 +14,8 @@ DIFF = ("diff", "--full-index", "--no-ext-diff", "--no-color", "HEAD")  # binary
 # Widest first: what the processor calls them, what is said.
 SIMD = {"avx512f": "avx512f", "avx2": "avx2", "avx": "avx", "sse4_2": "sse4.2", "sse2": "sse2",
         "sve": "sve", "asimd": "neon", "neon": "neon"}  # fmt: skip
+# One thread in every process that runs points: the bits of a BLAS depend on their number (numpy#25100).
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS")
 ENVIRONMENT = ("NUMBA_", "NPY_", "OPENBLAS_", "OMP_", "SANDBOX_")
 
 

@@ -37,13 +37,13 @@ from pathlib import Path
 
 from sandbox.errors import UsageError, shorten
 from sandbox.experiment import Experiment
+from sandbox.provenance import THREADS
 from sandbox.sweep import Job, Point, Row, Serial
 from sandbox.warm import warm
 from sandbox.worker import COUNTERS, HELD, read_frame, write_frame
 
 FAILED_STARTS = 4  # beyond the number of jobs, without a row in between, before they are given up
 QUICK = 0.02  # s; points shorter than this wait in a worker, a longer one would keep another from an idle worker
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS")
 
 Note = Callable[[tuple[str, ...]], None]
 _Task = tuple[Point, int]  # a point and the workers it has cost so far
@@ -93,7 +93,7 @@ def _signals_held() -> Iterator[None]:
 def _environment() -> dict[str, str]:
     package = str(Path(__file__).resolve().parents[1])
     path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, **dict.fromkeys(_THREADS, "1"), "PYTHONPATH": path}
+    return {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": path}
 
 
 class _Worker:

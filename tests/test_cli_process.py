@@ -277,3 +277,16 @@ def test_an_interrupt_during_a_cold_compile(tmp_path, delay):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 130, err
     assert err.startswith("interrupted: ") and err.count("\n") == 1, err
+
+
+def test_products_have_one_thread_wherever_they_run(here, monkeypatch):
+    """The bits of a BLAS depend on the number of its threads: rows of this process and of workers would differ."""
+    text = EXPERIMENT.format(name="threads", third="pass").replace(
+        '"twice": 2 * gain', '"twice": int(os.environ.get("OPENBLAS_NUM_THREADS", 0))'
+    )
+    (here / "experiments" / "threads.py").write_text(text, "utf-8")
+    monkeypatch.delenv("OPENBLAS_NUM_THREADS", raising=False)
+    for jobs in ("1", "2"):
+        call("run", "threads", "--jobs", jobs, "--force", "--no-plot")
+    tables = [path.read_text() for path in Path("results/threads").glob("*/table.csv")]
+    assert len(tables) == 2 and tables[0] == tables[1] and "\n1.0,0,1," in tables[0]

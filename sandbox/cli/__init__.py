@@ -5,12 +5,15 @@ answer at once. Exit codes: 0 done; 1 done, but points failed, nothing matched, 
 2 bad input; 130 and 143 interrupted.
 """
 
+import os
+
 import click
 
 from sandbox import __version__
 from sandbox.cli import compare, results, show, sql
 from sandbox.cli.frame import HELP, CommandLine
 from sandbox.cli.run import run_group
+from sandbox.provenance import THREADS
 
 
 @click.group("sandbox", cls=CommandLine, context_settings=HELP, invoke_without_command=True)
@@ -27,5 +30,7 @@ for _command in (run_group, *compare.COMMANDS, *results.COMMANDS, *show.COMMANDS
 
 
 def main() -> None:
-    """Run the command line and exit."""
+    """Run the command line and exit; as in a worker there is one thread for products, unless the caller says more."""
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
     cli()
