@@ -6,17 +6,20 @@ the same gradients from the same numbers, and have to agree.
 
 from __future__ import annotations
 
+import contextlib
+import importlib.metadata
 import json
 import os
 import statistics
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from sandbox.bench.serve import DISTURBED
 from sandbox.errors import UsageError, unknown
 
-__all__ = ["LIBRARIES", "Peer", "Peers", "environment", "parse_against"]
+__all__ = ["LIBRARIES", "Peer", "Peers", "environment", "installed", "parse_against", "whole_process"]
 
 LIBRARIES = {"torch": "PyTorch", "jax": "JAX"}
 CHECKED = [{"cell": cell, "D": 3, "H": 8, "B": 4, "T": 11} for cell in ("rnn", "gru", "lstm")]
@@ -48,6 +51,38 @@ def environment(library: str, threads: int) -> dict[str, str]:
     if library == "jax":
         return found | {"JAX_PLATFORMS": "cpu"}
     return found | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+
+
+def installed() -> dict[str, str]:
+    """Versions of the libraries that are installed."""
+    found = {}
+    for name in LIBRARIES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
+
+
+def whole_process(command, variables, folder=None) -> tuple[str, str, float, float]:
+    """Run a process to its end.
+
+    Returns
+    -------
+    output, complaints : str
+    seconds, cpu : float
+        Wall time, and the time of its threads on a core, which a busy machine does not stretch.
+
+    Raises
+    ------
+    RuntimeError
+        It failed.
+    """
+    before, started = os.times(), time.perf_counter()
+    done = subprocess.run(command, capture_output=True, text=True, env=variables, cwd=folder)
+    seconds, after = time.perf_counter() - started, os.times()
+    if done.returncode:
+        raise RuntimeError(f"{' '.join(map(str, command[1:]))} failed: {done.stderr.strip()[-500:]}")
+    cpu = after.children_user + after.children_system - before.children_user - before.children_system
+    return done.stdout, done.stderr, seconds, cpu
 
 
 class Peer:
@@ -173,14 +208,14 @@ class Peers:
                 if name != "compiled"}  # fmt: skip
 
     def waited(self) -> str:
-        """Who had to wait for a core in half of the measurements since the last call, and for which share of the time."""
+        """Who waited for a core in half of the measurements since the last call, and for which share of the time."""
         shares = {peer.name: statistics.median(peer.waits) for peer in self.found.values() if peer.waits}
         for peer in self.found.values():
             peer.waits.clear()
         return " ".join(f"{name} {share:.0%}" for name, share in shares.items() if share > DISTURBED)
 
     def verify(self) -> str:
-        """Let all compute the same gradients, and say by how much they differ at most.
+        """Let all compute the same gradients, and say by how much they differ at most; "" if there is one only.
 
         Raises
         ------
@@ -188,6 +223,8 @@ class Peers:
             By more than rounding.
         """
         largest = 0.0
+        if len(self.found) < 2:
+            return ""
         for case in CHECKED:
             expected = self.ours.ask(what="gradients", case=case)
             for peer in list(self.found.values())[1:]:

@@ -1,7 +1,7 @@
 """Forward and backward pass of one layer, float32, gradients of all parameters: this project, PyTorch and JAX in turns.
 
-`limit` is the time that the multiply-adds of the pass would take at the peak of one core, measured in the same rounds by
-a loop of nothing but multiply-adds on registers: 3 x 2 T B G H (D + H), less the third product of the input, whose
+`limit` is the time that the multiply-adds of the pass would take at the peak of one core, measured in the same rounds
+by a loop of nothing but multiply-adds on registers: 3 x 2 T B G H (D + H), less the third product of the input, whose
 gradient nobody asked for. This project runs on one thread.
 """
 
@@ -35,8 +35,8 @@ HEADINGS = [("cell", -4), ("D", 4), ("H", 4), ("B", 3), ("T", 4), ("ours ms", 8)
             ("waited", -1)]  # fmt: skip
 
 NOTES = (
-    "times: medians of rounds taken in turn; fastest / ours: median ratio [95 %] to the fastest peer, ~ where that contains 1",
-    "limit: the multiply-adds at the peak of one core, measured beside; goals: ratios wanted, met or not, ? within noise",
+    "times: medians of rounds taken in turn; fastest / ours: median ratio [95 %], ~ where that contains 1",
+    "limit: the multiply-adds at the peak of one core, measured beside; goals: ratios, met or not, ? within noise",
     "waited: who was ready to run and had no core in half of the rounds, and for which share of the time",
 )
 
@@ -62,7 +62,8 @@ def step(csv=None, against: str | None = None, quick: bool = False) -> list[dict
     with Report(csv, COLUMNS) as report, Peers(libraries) as peers:
         peers.ours  # noqa: B018 - refuses kernels that are not compiled
         report.describe(peers.versions())
-        report.line(peers.verify(), "dim")
+        if agreement := peers.verify():
+            report.line(agreement, "dim")
         report.begin("forward + backward of one layer, float32; ours on one thread", HEADINGS)
         for case in QUICK if quick else CASES:
             row = _measured(case, peers, *((2, 0.005) if quick else (9, 0.25)))

@@ -55,7 +55,11 @@ class Report:
                 raise UsageError(f"--csv must be a file that can be written, got {csv} ({error.strerror})") from error
             self.file = file
             self.writer = csv_format.DictWriter(
-                file, [*columns, "date", "load", "machine", "versions"], lineterminator="\n", restval=""
+                file,
+                [*columns, "date", "load", "machine", "versions"],
+                lineterminator="\n",
+                restval="",
+                extrasaction="ignore",
             )
             self.writer.writeheader()
 
@@ -103,7 +107,12 @@ class Report:
             self.table.add_row(*texts, style="yellow" if missed else None)
         else:
             print(self._aligned(texts), file=self.stream, flush=True)
-        if self.writer and figures is not None:
+        if figures is not None:
+            self.record(figures)
+
+    def record(self, figures: Mapping) -> None:
+        """Write a row to the CSV alone."""
+        if self.writer:
             facts = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "load": load(), "machine": self.machine,
                      "versions": self.versions}  # fmt: skip
             self.writer.writerow({**figures, **facts})

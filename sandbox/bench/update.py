@@ -1,8 +1,8 @@
 """One training update on the adding problem: new batch, forward, backward, clipping, Adam.
 
 Two things are asked: how much an update costs beside the pass of the same size alone (`update / step`), and how it
-compares with the same update in PyTorch (fused Adam) and JAX (one compiled function). All draw the same batches, each in
-its own process, with the same NumPy code.
+compares with the same update in PyTorch (fused Adam) and JAX (one compiled function). All draw the same batches, each
+in its own process, with the same NumPy code.
 
 `python us` is what an update costs apart from its steps, at one unit and one sequence: the time at T = 2, less what two
 steps take, which is known from T = 102. What is left is Python, the drawing of the batch, and the calls of kernels.
@@ -22,9 +22,9 @@ __all__ = ["CASES", "QUICK", "update"]
 SIZES = [(1, 1, 2), (16, 32, 50), (32, 32, 100), (64, 32, 100), (128, 32, 100), (256, 64, 100)]
 CASES = [dict(zip("HBT", size, strict=True), cell=cell, D=2) for cell in ("rnn", "gru", "lstm") for size in SIZES]
 QUICK = [dict(zip("HBT", size, strict=True), cell="rnn", D=2) for size in ((1, 1, 2), (64, 4, 4))]
-COLUMNS = ("bench", "cell", "D", "H", "B", "T", *(f"{name}_s" for name in NAMES), "step_s", "over_step", "over_step_low",
-           "over_step_high", "fastest", "ratio", "ratio_low", "ratio_high", "verdict", "python_s", "goals",
-           "waited")  # fmt: skip
+COLUMNS = ("bench", "cell", "D", "H", "B", "T", *(f"{name}_s" for name in NAMES), "step_s", "over_step",
+           "over_step_low", "over_step_high", "fastest", "ratio", "ratio_low", "ratio_high", "verdict", "python_s",
+           "goals", "waited")  # fmt: skip
 HEADINGS = [("cell", -4), ("H", 4), ("B", 3), ("T", 4), ("ours ms", 8), ("torch 1", 8), ("torch 2", 8), ("jax", 8),
             ("fastest / ours", -19), ("", -11), ("step ms", 8), ("update / step", -19), ("python us", 9),
             ("goals", -11), ("waited", -1)]  # fmt: skip

@@ -1,5 +1,7 @@
 """The work that is timed, done by this project."""
 
+import tracemalloc
+
 import numpy as np
 
 from sandbox import tasks
@@ -9,7 +11,7 @@ from sandbox.jit import COMPILED, registers
 from sandbox.layers import Layer
 from sandbox.training import Recipe, Trainer, model_for
 
-__all__ = ["gradients", "job", "peak", "segments", "setup", "step", "update"]
+__all__ = ["gradients", "job", "memory", "peak", "segments", "setup", "step", "update"]
 
 
 def setup(threads):
@@ -71,6 +73,21 @@ def segments(case):
             model.differentiate(x, target, loss="mse", checkpoint_every=case["checkpoint_every"])
 
     return run
+
+
+def memory(case):
+    """Bytes that a model which is not warm holds at most while it differentiates; those of its states and gates."""
+    x, target = data.adding(data.stream("data", 0), case["B"], case["T"])
+    x, target = x.astype(np.float32), target.astype(np.float32)
+    for T in (2, case["T"]):  # the code that is loaded by the first is not counted
+        model = model_for(tasks.load("adding"), 0, cell=case["cell"], hidden=case["H"])
+        tracemalloc.start()
+        model.differentiate(x[:T], target, loss="mse")
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    cell = model.stack.layers[0].cell
+    rows = case["T"] * len(cell.tape) + (case["T"] + 1) * len(cell.states)
+    return {"peak": found, "arrays": rows * case["B"] * case["H"] * model.dtype.itemsize}
 
 
 def peak(case):

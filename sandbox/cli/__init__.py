@@ -8,7 +8,7 @@ answer at once. Exit codes: 0 done; 1 done, but points failed, nothing matched, 
 import click
 
 from sandbox import __version__
-from sandbox.cli import bench, compare, results, show, sql
+from sandbox.cli import bench, compare, results, show, sql, warm
 from sandbox.cli.frame import HELP, CommandLine
 from sandbox.cli.run import run_group
 
@@ -22,8 +22,10 @@ def cli(ctx):
         click.echo(ctx.get_help())
 
 
-for _command in (run_group, *bench.COMMANDS, *compare.COMMANDS, *results.COMMANDS, *show.COMMANDS, *sql.COMMANDS):
-    cli.add_command(_command)
+for _module in (bench, compare, results, show, sql, warm):
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)
+cli.add_command(run_group)
 
 
 def main() -> None:
