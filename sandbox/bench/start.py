@@ -22,7 +22,7 @@ __all__ = ["start"]
 COLUMNS = ("bench", "measure", "seconds", "cpu_s", "goal", "met", "detail")
 HEADINGS = [("measure", -44), ("seconds", 8), ("cpu", 6), ("goal", 7), ("met", -4), ("detail", -1)]
 FIRST_KERNEL = """
-import numpy, time
+import numpy
 from sandbox.layers import Layer
 layer = Layer("rnn", 2, 4, rng=None, init="zeros", input_init="zeros", dtype="float32")
 layer.forward(numpy.ones((5, 3, 2), numpy.float32))
@@ -46,11 +46,12 @@ def start(csv=None, quick: bool = False) -> list[dict]:
         report.describe({name: value for name, value in provenance.versions().items() if value})
         report.begin("seconds of whole processes", HEADINGS)
         for measure, found, cpu, goal, detail in _measured(Path(scratch), quick):
-            row = {"bench": "start", "measure": measure, "seconds": found, "cpu_s": cpu, "goal": goal, "met": found <= goal,
+            met = "yes" if found <= goal else "?" if cpu <= goal else "NO"
+            row = {"bench": "start", "measure": measure, "seconds": found, "cpu_s": cpu, "goal": goal, "met": met,
                    "detail": detail}  # fmt: skip
             rows.append(row)
-            met = "yes" if row["met"] else "NO"
-            report.row([measure, f"{found:.3g}", f"{cpu:.3g}", f"<= {goal:g}", met, detail], row, not row["met"])
+            report.row([measure, f"{found:.3g}", f"{cpu:.3g}", f"<= {goal:g}", met, detail], row, met == "NO")
+        report.line("cpu: seconds on a core; ? where these would meet the goal and the machine was busy", "dim")
     return rows
 
 

@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 
-from sandbox import tasks
+from sandbox import provenance, tasks
 from sandbox.bench import data
 from sandbox.bench.gemm import CHAINS, _fma_chains
 from sandbox.jit import COMPILED, registers
@@ -16,9 +16,8 @@ __all__ = ["gradients", "job", "memory", "peak", "segments", "setup", "step", "u
 
 def setup(threads):
     """Versions of what is at work; a run has one thread, whatever is asked for."""
-    import numba
-
-    return {"numba": numba.__version__, "numpy": np.__version__, "compiled": COMPILED}
+    versions = provenance.versions()
+    return {name: versions[name] for name in ("numba", "numpy")} | {"compiled": COMPILED}
 
 
 def step(case):
