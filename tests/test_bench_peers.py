@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from sandbox import tasks
-from sandbox.bench import data, peers
+from sandbox.bench import data, peers, sweep
 from sandbox.bench.job import job
 from sandbox.bench.peers import Peer, Peers, parse_against
 from sandbox.bench.scaling import scaling
@@ -16,6 +16,7 @@ from sandbox.bench.start import start
 from sandbox.bench.step import step
 from sandbox.bench.update import update
 from sandbox.errors import UsageError
+from sandbox.experiment import load
 from sandbox.jit import COMPILED
 from sandbox.streams import stream
 from sandbox.training import Recipe, Trainer, model_for
@@ -186,6 +187,32 @@ def test_start_measures_help_and_a_first_kernel(capsys, tmp_path):
     assert [row["measure"] for row in rows] == ["--help", "first kernel, compiled before"]
     assert all(row["seconds"] > 0 and row["met"] in ("yes", "?", "NO") for row in rows)
     printed(capsys, rows, tmp_path / "x.csv")
+
+
+def test_a_sweep_is_not_compared_with_a_library_that_is_missing(monkeypatch, tmp_path):
+    monkeypatch.setattr(sweep, "installed", dict)
+    monkeypatch.setattr(sweep, "_in_torch", lambda files: pytest.fail("run without the library"))
+    assert list(sweep._against_torch(tmp_path, True)) == []
+
+
+def test_a_sweep_is_compared_with_the_same_trainings(monkeypatch, tmp_path):
+    """Two files of plans with every seed in one of them, each with the weights that this project starts from."""
+    plans, words = [], []
+    monkeypatch.setattr(sweep, "installed", lambda: {"torch": "2"})
+    monkeypatch.setattr(sweep, "_in_torch", lambda files: plans.append([json.loads(f.read_text()) for f in files]) or 3)
+    monkeypatch.setattr(sweep, "_command", lambda *given: words.append(given) or 2.0)
+    (row,) = sweep._against_torch(tmp_path, True)
+    assert row["figure"] == 1.5 and not row["met"] and len(plans) == len(words) == 2
+    assert [[plan["seed"] for plan in half] for half in plans[0]] == [[0], [1]]
+    model = model_for(tasks.load("adding"), 1, cell="lstm", hidden=16)
+    with np.load(plans[0][1][0]["start"]) as start:
+        np.testing.assert_array_equal(start["W_hh"], model.parameters["layers.0.W_hh"])
+        np.testing.assert_array_equal(start["head_W"], model.parameters["head.W"])
+    recipe, defaults = plans[0][0][0]["recipe"], load("length").axes
+    assert recipe["updates"] == words[0][words[0].index("--updates") + 1]
+    for name in ("lr", "batch", "clip", "threshold", "optimiser"):
+        assert [recipe[name]] == list(defaults[name].default)
+    assert all(recipe[name] == getattr(Recipe(), name) for name in ("evaluate_every", "evaluation"))
 
 
 def test_a_plan_is_json():

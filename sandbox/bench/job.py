@@ -20,7 +20,7 @@ from sandbox.bench.peers import LIBRARIES, environment, installed, parse_against
 from sandbox.bench.table import Report
 from sandbox.bench.turns import Ratio, goal_met, ratio
 
-__all__ = ["PLAN", "job"]
+__all__ = ["PLAN", "job", "write_start"]
 
 PLAN = {"cell": "lstm", "H": 16, "T": 200, "recipe": {
     "updates": 6000, "batch": 32, "lr": 0.005, "clip": "global", "threshold": 1.0, "optimiser": "adam",
@@ -67,19 +67,11 @@ def job(csv=None, against: str | None = None, quick: bool = False) -> list[dict]
 
 def _runs(report: Report, who, plan, seeds: int, scratch: Path) -> dict[str, list[dict]]:
     """What came of every process, by who did it; those whose library is missing have none."""
-    import numpy as np
-
-    from sandbox import tasks
-    from sandbox.training import model_for
-
     found: dict[str, list[dict]] = {name: [] for name in who}
     warm_up = plan | {"recipe": plan["recipe"] | {"updates": 1}}
     for seed in range(-1, seeds):
-        model = model_for(tasks.load("adding"), max(seed, 0), cell=plan["cell"], hidden=plan["H"])
         start = scratch / f"start{seed}.npz"
-        names = {name: "head_" + name[5:] if name.startswith("head.") else name.rpartition(".")[2]
-                 for name in model.parameters}  # fmt: skip
-        np.savez(start, **{names[name]: value for name, value in model.parameters.items()})
+        write_start(start, plan, max(seed, 0))
         file = scratch / "plan.json"
         file.write_text(json.dumps((warm_up if seed < 0 else plan) | {"seed": max(seed, 0), "start": str(start)}))
         order = list(who)[max(seed, 0) % len(who) :] + list(who)[: max(seed, 0) % len(who)]
@@ -93,6 +85,18 @@ def _runs(report: Report, who, plan, seeds: int, scratch: Path) -> dict[str, lis
                                "training_s": outcome["training"],
                                **{key: outcome[key] for key in SHOWN}})  # fmt: skip
     return found
+
+
+def write_start(path: Path, plan, seed: int) -> None:
+    """Write the weights that this project starts from: W_ih, W_hh, b, b_hn, head_W, head_b."""
+    import numpy as np
+
+    from sandbox import tasks
+    from sandbox.training import model_for
+
+    model = model_for(tasks.load("adding"), seed, cell=plan["cell"], hidden=plan["H"])
+    np.savez(path, **{name.replace("head.", "head_").rpartition(".")[2]: value
+                      for name, value in model.parameters.items()})  # fmt: skip
 
 
 def _process(library: str, threads: int, plan: Path, scratch: Path) -> dict | None:

@@ -1,8 +1,8 @@
 """A process that does one library's work: `python -m sandbox.bench.serve LIBRARY THREADS`.
 
 Without more it answers requests, a line of JSON each, on standard input: what to make ready, and how long to time it.
-With `--job PLAN` it does a whole job, prints what came of it and ends. What the library itself prints goes to standard
-error.
+With `--job PLAN` it does a whole job, or a list of them, prints what came of it and ends. What the library itself
+prints goes to standard error.
 """
 
 import contextlib
@@ -96,7 +96,8 @@ def main(library, threads, *rest):
         with open(rest[1], encoding="utf-8") as file:
             plan = json.load(file)
         started = time.perf_counter()
-        say(work.job(plan) | {"training": time.perf_counter() - started})
+        found = {"jobs": [work.job(one) for one in plan]} if isinstance(plan, list) else work.job(plan)
+        say(found | {"training": time.perf_counter() - started})
         return
     say(versions)
     ready = {}
