@@ -125,6 +125,8 @@ def write(stream, monkeypatch, path=None):
     monkeypatch.setattr("sandbox.bench.table.sys.stdout", stream)
     with Report(path, ["a", "b"]) as report:
         report.describe({"numpy": "2.4"})
+        report.say("measuring this")
+        report.say("measuring that")
         report.begin("title", [("a", -3), ("b", 5)])
         report.row(["x", "1.5"], {"a": "x", "b": 1.4999999999999998, "other": 3})
         report.row(["y", "-"], {"a": "y"}, missed=True)
@@ -136,7 +138,7 @@ def test_in_a_pipe_a_table_is_plain_and_its_csv_says_where_it_was_measured(monke
     path = tmp_path / "x.csv"
     lines = write(io.StringIO(), monkeypatch, path).splitlines()
     assert "numpy 2.4" in lines[0] and "cores" in lines[0] and "load" in lines[0]
-    assert lines[2:] == ["title", "a        b", "x      1.5", "y        -", "note"]
+    assert lines[1:2] == [""] and lines[2:] == ["title", "a        b", "x      1.5", "y        -", "note"]
     with open(path, newline="") as file:
         rows = list(csv.DictReader(file))
     assert [(row["a"], row["b"]) for row in rows] == [("x", "1.4999999999999998"), ("y", "")]
@@ -147,7 +149,7 @@ def test_on_a_terminal_a_table_is_rich(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     text = write(Terminal(), monkeypatch)
-    assert "\x1b[" in text and "1.5" in text and "note" in text
+    assert all(part in text for part in ("\x1b[", "measuring this", "1.5", "note"))
 
 
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path):

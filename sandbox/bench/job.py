@@ -76,6 +76,7 @@ def _runs(report: Report, who, plan, seeds: int, scratch: Path) -> dict[str, lis
         file.write_text(json.dumps((warm_up if seed < 0 else plan) | {"seed": max(seed, 0), "start": str(start)}))
         order = list(who)[max(seed, 0) % len(who) :] + list(who)[: max(seed, 0) % len(who)]
         for name in order:
+            report.say(f"{'warming up' if seed < 0 else f'seed {seed + 1} of {seeds}'}, {name}")
             outcome = _process(*who[name], file, scratch)
             if outcome is None:
                 who = {other: value for other, value in who.items() if other != name}

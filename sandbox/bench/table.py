@@ -84,6 +84,14 @@ class Report:
         else:
             print(text, file=self.stream, flush=True)
 
+    def say(self, text: str) -> None:
+        """Show what is being measured, on a terminal, until the next line or table."""
+        if self.console and self.live is None:
+            self.live = self.console.status(text)
+            self.live.start()
+        elif self.console:
+            self.live.update(text)
+
     def begin(self, title: str, headings: Sequence[tuple[str, int]]) -> None:
         """Start a table: its columns' headings and widths, negative for text, which is aligned to the left."""
         self.line("")
