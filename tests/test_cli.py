@@ -233,7 +233,7 @@ def test_a_failing_point_is_named_and_the_exit_code_says_so(here):
         (
             "zzz",
             "unknown command 'zzz' (choose from: bench, cells, compare, describe, env, list, plot, "
-            "reproduce, results, run, show, sql, tasks)",
+            "reproduce, results, run, show, sql, tasks, warm)",
         ),
         ("--zzz", "unknown option --zzz of sandbox"),
         ("bench gemm --dtype int8", "'int8' is not one of"),

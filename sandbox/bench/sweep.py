@@ -1,10 +1,12 @@
 """What a sweep costs beside its points: overhead per point, two workers against one, listing and comparing results.
 
-Four measurements, each against its goal:
+Five measurements, each against its goal:
 
 * overhead: 2000 points that do next to nothing, through `sandbox.study` with every file written; wall time less the
   points' own seconds, per point;
 * jobs: the default ``length`` sweep as a whole process with ``--jobs 1`` and ``--jobs 2`` in turns, the medians' ratio;
+* trainings: 40 small trainings of an LSTM with ``--jobs 2``, against the same 40 in two PyTorch processes of one thread
+  each: the same start, data, evaluations and stopping rule, whole processes in turns (no row without PyTorch);
 * list: ``sandbox results ls`` over 2000 runs, a whole process;
 * compare: ``sandbox compare`` of two tables of half a million rows each, a whole process.
 """
@@ -25,6 +27,9 @@ from contextlib import redirect_stderr
 from pathlib import Path
 
 from sandbox import provenance
+from sandbox.bench.job import PLAN, write_start
+from sandbox.bench.peers import environment, installed
+from sandbox.bench.turns import ratio
 from sandbox.errors import UsageError
 from sandbox.experiment import from_source
 from sandbox.results import RunWriter
@@ -84,6 +89,7 @@ def _measured(scratch: Path, quick: bool) -> Iterator[dict]:
     for jobs in (1, 2):
         yield _overhead(scratch, jobs, quick)
     yield _two_jobs(scratch, quick)
+    yield from _against_torch(scratch, quick)
     yield _listing(scratch, 20 if quick else 2000)
     yield _comparing(scratch, 2000 if quick else 500_000)
 
@@ -118,6 +124,43 @@ def _two_jobs(scratch: Path, quick: bool) -> dict:
             found.append(_command(*words))
     one, two = (statistics.median(found) for found in seconds.values())
     return _row("length, jobs 2 to 1", one / two, "times as fast", ">= 1.8", f"{one:.1f} s and {two:.1f} s")
+
+
+def _against_torch(scratch: Path, quick: bool) -> Iterator[dict]:
+    """No row without PyTorch."""
+    if "torch" not in installed():
+        return
+    T, updates, seeds = (10, 3, 2) if quick else (50, 300, 40)
+    recipe = PLAN["recipe"] | {"updates": updates}
+    plans = []
+    for seed in range(seeds):
+        start = scratch / f"start{seed}.npz"
+        write_start(start, PLAN, seed)
+        plans.append(PLAN | {"T": T, "recipe": recipe, "seed": seed, "start": str(start)})
+    files = scratch / "half0.json", scratch / "half1.json"
+    for number, file in enumerate(files):
+        file.write_text(json.dumps(plans[number::2]))
+    words = ("run", "length", "--cell", "lstm", "--seq-len", T, "--updates", updates, "--seeds", seeds, "--force",
+             "--jobs", 2, "--no-plot", "--out", scratch / "trainings")  # fmt: skip
+    ours, theirs = [], []
+    for turn in range(2 if quick else 7):
+        for found, run in ((ours, lambda: _command(*words)), (theirs, lambda: _in_torch(files)))[:: 1 - 2 * (turn % 2)]:
+            found.append(run())
+    found = ratio(theirs, ours)
+    detail = f"{statistics.median(ours):.3g} s and {statistics.median(theirs):.3g} s, {found}, {seeds} trainings"
+    yield _row("PyTorch to ours, jobs 2", found.median, "times as fast", ">= 4", detail)
+
+
+def _in_torch(files) -> float:
+    """Wall time of two processes, each with its half of the trainings."""
+    command = [sys.executable, "-m", "sandbox.bench.serve", "torch", "1", "--job"]
+    started = time.perf_counter()
+    running = [subprocess.Popen([*command, str(file)], stdout=subprocess.DEVNULL, env=environment("torch", 1))
+               for file in files]  # fmt: skip
+    codes = [process.wait() for process in running]
+    if any(codes):
+        raise RuntimeError(f"PyTorch's trainings ended with codes {codes}")
+    return time.perf_counter() - started
 
 
 def _listing(scratch: Path, count: int) -> dict:

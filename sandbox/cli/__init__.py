@@ -10,7 +10,7 @@ import os
 import click
 
 from sandbox import __version__
-from sandbox.cli import compare, results, show, sql
+from sandbox.cli import bench, compare, results, show, sql, warm
 from sandbox.cli.frame import HELP, CommandLine
 from sandbox.cli.run import run_group
 from sandbox.provenance import THREADS
@@ -25,8 +25,10 @@ def cli(ctx):
         click.echo(ctx.get_help())
 
 
-for _command in (run_group, *compare.COMMANDS, *results.COMMANDS, *show.COMMANDS, *sql.COMMANDS):
-    cli.add_command(_command)
+for _module in (bench, compare, results, show, sql, warm):
+    for _command in _module.COMMANDS:
+        cli.add_command(_command)
+cli.add_command(run_group)
 
 
 def main() -> None:

@@ -1,11 +1,11 @@
-"""Commands that show what there is: experiments, runs, cells, tasks, versions, and how fast the kernels are."""
+"""Commands that show what there is: experiments, runs, cells, tasks, versions."""
 
 from __future__ import annotations
 
 import click
 
 from sandbox.axes import show_scalar
-from sandbox.cli.frame import Commands, format_option, out_option, print_columns
+from sandbox.cli.frame import format_option, out_option, print_columns
 from sandbox.cli.run import axis_help, list_experiments, print_run
 from sandbox.errors import UsageError, did_you_mean, unknown
 
@@ -174,36 +174,6 @@ def env_command():
     print_columns(list({**facts, "cpu": provenance.cpu_name(), **jit.describe()}.items()))
 
 
-@click.group("bench", cls=Commands, invoke_without_command=True)
-@click.pass_context
-def bench_group(ctx):
-    """Measure the kernels and the cost of sweeps."""
-    if ctx.invoked_subcommand is None:
-        names = ", ".join(ctx.command.list_commands(ctx))
-        raise UsageError(f"the name of what to measure must be given, got nothing (choose from: {names})")
-
-
-@bench_group.command("gemm")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="one type instead of both")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="time to spend on each shape")
-@click.option("--csv", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="write a CSV as well")
-def bench_gemm_command(**options):
-    """Matrix product: the kernel against np.dot and against the peak of the machine."""
-    from sandbox.bench.gemm import gemm
-
-    gemm(**{name: value for name, value in options.items() if value is not None})
-
-
-@bench_group.command("sweep")
-@click.option("--quick", is_flag=True, help="smaller sizes: whether everything works, not what it costs")
-@click.option("--csv", metavar="FILE", type=click.Path(dir_okay=False, writable=True), help="write a CSV as well")
-def bench_sweep_command(quick, csv):
-    """Sweeps: overhead per point, two workers against one, listing and comparing large results."""
-    from sandbox.bench.sweep import sweep
-
-    sweep(csv, quick)
-
-
 COMMANDS = (
-    bench_group, cells_command, describe_command, env_command, list_command, plot_command, show_command, tasks_command,
+    cells_command, describe_command, env_command, list_command, plot_command, show_command, tasks_command,
 )  # fmt: skip

@@ -1,0 +1,138 @@
+"""Tables of figures, row by row as they are measured: Rich on a terminal, plain columns in a pipe, and CSV."""
+
+from __future__ import annotations
+
+import contextlib
+import csv as csv_format
+import os
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+from sandbox import provenance
+from sandbox.errors import UsageError
+
+__all__ = ["Report", "load"]
+
+
+def load() -> str:
+    """How many processes wanted a core in the last minute, `-` where the system does not say."""
+    try:
+        return f"{os.getloadavg()[0]:.1f}"
+    except (AttributeError, OSError):
+        return "-"
+
+
+class Report:
+    """Where lines, tables and CSV rows go; a context manager.
+
+    Parameters
+    ----------
+    csv : path, optional
+        File for all rows at full precision, with date, load, machine and versions in every one.
+    columns : sequence of str
+        Of the CSV.
+
+    Raises
+    ------
+    UsageError
+        The file cannot be written.
+    """
+
+    def __init__(self, csv, columns: Sequence[str]):
+        self.stack, self.stream, self.writer = contextlib.ExitStack(), sys.stdout, None
+        self.machine = f"{provenance.cpu_name()}, {os.cpu_count()} cores"
+        self.versions = "python " + provenance.versions()["python"]
+        self.console = self.live = self.table = None
+        if self.stream.isatty():
+            from rich.console import Console
+
+            self.console = Console(file=self.stream, highlight=False, emoji=False, markup=False)
+        if csv is not None:
+            try:
+                file = self.stack.enter_context(open(csv, "w", newline="", encoding="utf-8"))
+            except OSError as error:
+                raise UsageError(f"--csv must be a file that can be written, got {csv} ({error.strerror})") from error
+            self.file = file
+            self.writer = csv_format.DictWriter(
+                file,
+                [*columns, "date", "load", "machine", "versions"],
+                lineterminator="\n",
+                restval="",
+                extrasaction="ignore",
+            )
+            self.writer.writeheader()
+
+    def __enter__(self) -> Report:
+        return self
+
+    def __exit__(self, *error) -> None:
+        self.end()
+        self.stack.close()
+
+    def describe(self, versions: Mapping[str, str]) -> None:
+        """Say what is measured on, with which versions."""
+        self.versions = ", ".join(f"{name} {value}" for name, value in versions.items())
+        now = time.strftime("%Y-%m-%d %H:%M")
+        self.line(f"{self.machine}; {self.versions}; {now}, load {load()}", "dim")
+
+    def line(self, text: str, style: str | None = None) -> None:
+        """Print one line, below the table if there is one."""
+        self.end()
+        if self.console:
+            self.console.print(text, style=style)
+        else:
+            print(text, file=self.stream, flush=True)
+
+    def say(self, text: str) -> None:
+        """Show what is being measured, on a terminal, until the next line or table."""
+        if self.console and self.live is None:
+            self.live = self.console.status(text)
+            self.live.start()
+        elif self.console:
+            self.live.update(text)
+
+    def begin(self, title: str, headings: Sequence[tuple[str, int]]) -> None:
+        """Start a table: its columns' headings and widths, negative for text, which is aligned to the left."""
+        self.line("")
+        self.line(title, "bold")
+        self.headings = headings
+        if self.console:
+            from rich.live import Live
+            from rich.table import Table
+
+            self.table = Table(box=None, pad_edge=False)
+            for heading, width in headings:
+                self.table.add_column(heading, justify="left" if width < 0 else "right", no_wrap=True)
+            self.live = Live(self.table, console=self.console, refresh_per_second=4, vertical_overflow="visible")
+            self.live.start()
+        else:
+            print(self._aligned([heading for heading, _ in headings]), file=self.stream, flush=True)
+
+    def row(self, texts: Sequence[str], figures: Mapping | None = None, missed: bool = False) -> None:
+        """Add a row to the table, and its figures to the CSV."""
+        if self.console:
+            self.table.add_row(*texts, style="yellow" if missed else None)
+        else:
+            print(self._aligned(texts), file=self.stream, flush=True)
+        if figures is not None:
+            self.record(figures)
+
+    def record(self, figures: Mapping) -> None:
+        """Write a row to the CSV alone."""
+        if self.writer:
+            facts = {"date": time.strftime("%Y-%m-%dT%H:%M:%S"), "load": load(), "machine": self.machine,
+                     "versions": self.versions}  # fmt: skip
+            self.writer.writerow({**figures, **facts})
+            self.file.flush()
+
+    def end(self) -> None:
+        """Finish the table."""
+        if self.live:
+            self.live.stop()
+            self.live = None
+
+    def _aligned(self, texts: Sequence[str]) -> str:
+        cells = (f"{text:<{-width}}" if width < 0 else f"{text:>{width}}"
+                 for text, (_, width) in zip(texts, self.headings, strict=True))  # fmt: skip
+        return "  ".join(cells).rstrip()

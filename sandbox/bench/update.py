@@ -1,0 +1,91 @@
+"""One training update on the adding problem: new batch, forward, backward, clipping, Adam.
+
+Two things are asked: how much an update costs beside the pass of the same size alone (`update / step`), and how it
+compares with the same update in PyTorch (fused Adam) and JAX (one compiled function). All draw the same batches, each
+in its own process, with the same NumPy code.
+
+`python us` is what an update costs apart from its steps, at one unit and one sequence: the time at T = 2, less what two
+steps take, which is known from T = 102. What is left is Python, the drawing of the batch, and the calls of kernels.
+"""
+
+from __future__ import annotations
+
+import statistics
+
+from sandbox.bench.peers import Peers, parse_against
+from sandbox.bench.step import NAMES
+from sandbox.bench.table import Report
+from sandbox.bench.turns import Ratio, goal_met, ratio, rounds
+
+__all__ = ["CASES", "QUICK", "update"]
+
+SIZES = [(1, 1, 2), (16, 32, 50), (32, 32, 100), (64, 32, 100), (128, 32, 100), (256, 64, 100)]
+CASES = [dict(zip("HBT", size, strict=True), cell=cell, D=2) for cell in ("rnn", "gru", "lstm") for size in SIZES]
+QUICK = [dict(zip("HBT", size, strict=True), cell="rnn", D=2) for size in ((1, 1, 2), (64, 4, 4))]
+COLUMNS = ("bench", "cell", "D", "H", "B", "T", *(f"{name}_s" for name in NAMES), "step_s", "over_step",
+           "over_step_low", "over_step_high", "fastest", "ratio", "ratio_low", "ratio_high", "verdict", "python_s",
+           "goals", "waited")  # fmt: skip
+HEADINGS = [("cell", -4), ("H", 4), ("B", 3), ("T", 4), ("ours ms", 8), ("torch 1", 8), ("torch 2", 8), ("jax", 8),
+            ("fastest / ours", -19), ("", -11), ("step ms", 8), ("update / step", -19), ("python us", 9),
+            ("goals", -11), ("waited", -1)]  # fmt: skip
+NOTES = (
+    "update: new batch, forward, backward, clipping, Adam; step: forward and backward of the layer alone",
+    "python us: an update at one unit and one sequence, less its steps; the goal is 25",
+    "~ where the interval contains 1; goals: met or not, ? within noise; waited: who had no core, share of the time",
+)
+PYTHON = 25e-6
+
+
+def update(csv=None, against: str | None = None, quick: bool = False) -> list[dict]:
+    """Measure and print a row for each size as it comes; see `sandbox.bench.step.step`."""
+    libraries, rows = parse_against(against), []
+    with Report(csv, COLUMNS) as report, Peers(libraries) as peers:
+        report.describe(peers.versions())
+        report.begin("one training update, adding problem, float32; ours on one thread", HEADINGS)
+        for case in QUICK if quick else CASES:
+            row = _measured(case, peers, *((2, 0.005) if quick else (9, 0.25)))
+            rows.append(row)
+            report.row(_texts(row), row, "NO" in row["goals"])
+        for text in NOTES:
+            report.line(text, "dim")
+    return rows
+
+
+def _measured(case, peers: Peers, count: int, seconds: float) -> dict:
+    for peer in peers.found.values():
+        peer.ask(what="drop")
+        peer.ask(what="prepare", slot="update", kind="update", case=case)
+    ours, smallest = peers.ours, case["H"] == 1
+    ours.ask(what="prepare", slot="step", kind="step", case=case)
+    measures = {name: (lambda peer=peer: peer.measure("update", seconds)) for name, peer in peers.found.items()}
+    measures["step"] = lambda: ours.measure("step", seconds)
+    if smallest:
+        ours.ask(what="prepare", slot="longer", kind="update", case=case | {"T": case["T"] + 100})
+        measures["longer"] = lambda: ours.measure("longer", seconds)
+    found = rounds(measures, count)
+    alone, longer = found.pop("step"), found.pop("longer", None)
+    ratios = {name: ratio(values, found["ours"]) for name, values in found.items() if name != "ours"}
+    fastest = min(ratios, key=lambda name: ratios[name].median, default=None)
+    best, over = ratios.get(fastest, Ratio(float("nan"))), ratio(found["ours"], alone)
+    row = {"bench": "update", **case, **{f"{name}_s": statistics.median(values) for name, values in found.items()},
+           "step_s": statistics.median(alone), "over_step": over.median, "over_step_low": over.low,
+           "over_step_high": over.high, "fastest": fastest or "", "ratio": best.median, "ratio_low": best.low,
+           "ratio_high": best.high, "verdict": best.verdict if fastest else "-", "goals": "",
+           "waited": peers.waited()}  # fmt: skip
+    if smallest:
+        python = [short - (long - short) / 100 * case["T"] for short, long in zip(found["ours"], longer, strict=True)]
+        row["python_s"] = statistics.median(python)
+        row["goals"] = f"25 us {'yes' if row['python_s'] <= PYTHON else 'NO'}"
+    elif case["H"] >= 64:
+        row["goals"] = f"1.15 {goal_met(ratio(alone, found['ours']), 1 / 1.15)}"
+    return row
+
+
+def _texts(row) -> list[str]:
+    best = Ratio(row["ratio"], row["ratio_low"], row["ratio_high"])
+    over = Ratio(row["over_step"], row["over_step_low"], row["over_step_high"])
+    times = [f"{1000 * row[f'{name}_s']:.3g}" if f"{name}_s" in row else "-" for name in NAMES]
+    verdict = f"{row['verdict']} {row['fastest']}" if row["verdict"] not in "~-" else row["verdict"]
+    python = f"{1e6 * row['python_s']:.0f}" if "python_s" in row else ""
+    return [row["cell"], *(str(row[name]) for name in "HBT"), *times, str(best) if row["fastest"] else "-", verdict,
+            f"{1000 * row['step_s']:.3g}", str(over), python, row["goals"], row["waited"]]  # fmt: skip
