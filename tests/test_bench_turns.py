@@ -152,6 +152,16 @@ def test_on_a_terminal_a_table_is_rich(monkeypatch):
     assert all(part in text for part in ("\x1b[", "measuring", "1.5", "note"))
 
 
+def test_who_interrupts_is_told_where_the_rows_are(monkeypatch, tmp_path):
+    monkeypatch.setattr("sandbox.bench.table.sys.stdout", io.StringIO())
+    for path, args in ((tmp_path / "x.csv", (f"the rows measured so far are in {tmp_path / 'x.csv'}",)), (None, ())):
+        with pytest.raises(KeyboardInterrupt) as caught, Report(path, ["a"]) as report:
+            report.record({"a": 1})
+            raise KeyboardInterrupt
+        assert caught.value.args == args
+    assert (tmp_path / "x.csv").read_text().splitlines()[1].startswith("1,")
+
+
 def test_a_file_that_cannot_be_written_is_refused_before_anything_is_measured(tmp_path):
     with pytest.raises(UsageError, match="--csv must be a file that can be written"):
         Report(tmp_path / "missing" / "x.csv", ["a"])
