@@ -15,7 +15,7 @@ import time
 
 __all__ = ["best_of", "main"]
 
-TURN, LEAST, PATIENCE = 0.015, 3, 4  # seconds; turns; times the given seconds, where the machine is busy
+TURN, LEAST, PATIENCE = 0.015, 3, 3  # seconds; turns; times the given seconds, where the machine is busy
 DISTURBED = 0.02
 
 

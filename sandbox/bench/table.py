@@ -66,8 +66,10 @@ class Report:
     def __enter__(self) -> Report:
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, kind, error, traceback) -> None:
         self.end()
+        if isinstance(error, KeyboardInterrupt) and self.writer:
+            error.args = (f"the rows measured so far are in {self.file.name}",)
         self.stack.close()
 
     def describe(self, versions: Mapping[str, str]) -> None:
