@@ -215,9 +215,8 @@ def _resumed(experiment: Experiment, values: Mapping, given: Mapping, root: Path
 def _carried_out(planned: study.Plan, spread: study.Spread, command: str, progress: bool) -> Path:
     stats = study.kernel_counts()
     with report.bar(len(planned.todo), stats) if progress else report.Silent() as bar:
-        note = (lambda texts: report.note(*texts)) if report.watched() else None
         return study.carry_out(
-            planned, spread, command=command, watch=lambda row: bar.advance(), counters=stats, note=note,
+            planned, spread, command=command, watch=lambda row: bar.advance(), counters=stats,
             say=bar.tell if progress else lambda text: None,
         )  # fmt: skip
 

@@ -19,6 +19,11 @@ THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB
 ENVIRONMENT = ("NUMBA_", "NPY_", "OPENBLAS_", "OMP_", "SANDBOX_")
 
 
+def python_path() -> str:
+    """Return the ``PYTHONPATH`` with which another process finds this package, and what is in ours."""
+    return os.pathsep.join(filter(None, [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH")]))
+
+
 def versions() -> dict[str, str | None]:
     """Return the versions of Python and of the distributions results depend on; None for one that is missing."""
     import importlib.metadata  # not for those who only list runs

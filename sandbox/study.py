@@ -11,6 +11,7 @@ content of the files they name, every axis, and the seed. A point that failed is
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import os
 import sys
@@ -23,12 +24,16 @@ from sandbox.axes import Scalar
 from sandbox.errors import UsageError
 from sandbox.experiment import Experiment, load, resolve_seeds
 from sandbox.fingerprint import code_hash, experiment_hash
+from sandbox.report import progress
 from sandbox.results import Run, RunWriter, find, journal, read_info, runs_of
 from sandbox.results import load as load_run
 from sandbox.selection import Selection
 from sandbox.sweep import Point, Row
 
-__all__ = ["EXECUTORS", "Plan", "Spread", "carry_out", "kernel_counts", "plan", "resumption"]
+__all__ = [
+    "EXECUTORS", "Plan", "Spread", "carry_out", "kernel_counts", "plan", "repetition",
+    "resumption",
+]  # fmt: skip
 
 EXECUTORS = ("local", "dask")
 
@@ -71,7 +76,7 @@ class Plan:
     resumed: Path | None = None
     parsed: Mapping[str, object] = field(default_factory=dict)
 
-    @property
+    @functools.cached_property
     def complete(self) -> Path | None:
         """The one run that holds exactly these points already, where there is one."""
         if self.todo or len(self.done) != 1:
@@ -187,9 +192,8 @@ def resumption(experiment: Experiment | str, run: str, root: Path | str = "resul
         raise UsageError(f"--resume must be a run of {experiment.name}, got one of {info['experiment']} ({path})")
     if journal.locked(path):
         raise UsageError(f"{path} is being written by another process")
-    settings = info.get("settings") or {}
+    settings, selection = _asked(info)
     grid = experiment.grid(info["axes"], settings)
-    selection = Selection.from_dict(info["selection"]) if info.get("selection") else Selection()
     points = sweep.points(experiment, grid, info["seeds"], selection)
     made = Plan(experiment, grid, info["seeds"], settings, selection, points, Path(root), _code(experiment),
                 _inputs(settings), resumed=path, parsed=experiment.parse_settings(settings))  # fmt: skip
@@ -206,6 +210,18 @@ def resumption(experiment: Experiment | str, run: str, root: Path | str = "resul
     return replace(made, done={path: done} if done else {}, todo=todo)
 
 
+def repetition(run: Run, root: Path | str) -> Plan:
+    """Return the plan of running every point of a run again, into a new one; errors as in `plan`."""
+    settings, selection = _asked(run.info)
+    return plan(run.info["experiment"], run.axes, settings, seeds=run.info["seeds"], selection=selection, root=root,
+                force=True)  # fmt: skip
+
+
+def _asked(info: Mapping) -> tuple[dict[str, str], Selection]:
+    """Return the settings and the selection that a run was asked for."""
+    return info.get("settings") or {}, Selection.from_dict(info["selection"]) if info.get("selection") else Selection()
+
+
 def key_of(point: Point) -> tuple:
     """Return ``(axes..., seed)``, which names a row."""
     return (*point.values.values(), point.seed)
@@ -219,7 +235,6 @@ def carry_out(
     watch: Callable[[Row], None] | None = None,
     begun: Callable[[object], None] | None = None,
     counters: Callable[[], dict | None] | None = None,
-    note: Callable[[tuple[str, ...]], None] | None = None,
     say: Callable[[str], None] = print,
 ) -> Path:
     """Run what is left of a plan and return the run's directory.
@@ -236,8 +251,8 @@ def carry_out(
         Called with the executor before the first point: to `drain` it later.
     counters
         Returns the kernel counters of this process.
-    note, say
-        Called with what a point in a worker says of its progress; with what a cluster has to say.
+    say
+        Called with what a cluster has to say.
 
     Raises
     ------
@@ -248,7 +263,7 @@ def carry_out(
     """
     if planned.complete is not None:
         return planned.complete
-    runner = _executor(planned, spread or Spread(), note, say)
+    runner = _executor(planned, spread or Spread(), say)
     with _writer(planned, command) as writer:
         for path, keys in planned.done.items():
             if path != planned.resumed:
@@ -390,7 +405,7 @@ def _writer(planned: Plan, command: str) -> RunWriter:
     return RunWriter(planned.root, experiment.name, planned.grid, planned.seeds, points=len(planned.points), **facts)
 
 
-def _executor(planned: Plan, spread: Spread, note, say):
+def _executor(planned: Plan, spread: Spread, say):
     """Return what runs the points."""
     experiment, parsed, jobs = planned.experiment, planned.parsed, spread.jobs
     if not experiment.source:  # defined in a notebook: a worker has no file to load it from
@@ -406,6 +421,7 @@ def _executor(planned: Plan, spread: Spread, note, say):
         return sweep.Serial(experiment, parsed)
     from sandbox.workers import Auto, Workers, default_jobs
 
+    note = (lambda texts: progress.note(*texts)) if progress.watched() else None
     if jobs is None and spread.timeout is None:
         return Auto(experiment, job, default_jobs(), note=note)
     from sandbox.warm import warm

@@ -37,7 +37,7 @@ from pathlib import Path
 
 from sandbox.errors import UsageError, shorten
 from sandbox.experiment import Experiment
-from sandbox.provenance import THREADS
+from sandbox.provenance import THREADS, python_path
 from sandbox.sweep import Job, Point, Row, Serial
 from sandbox.warm import warm
 from sandbox.worker import COUNTERS, HELD, read_frame, write_frame
@@ -91,9 +91,7 @@ def _signals_held() -> Iterator[None]:
 
 
 def _environment() -> dict[str, str]:
-    package = str(Path(__file__).resolve().parents[1])
-    path = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
-    return {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": path}
+    return {**os.environ, **dict.fromkeys(THREADS, "1"), "PYTHONPATH": python_path()}
 
 
 class _Worker:

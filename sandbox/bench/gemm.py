@@ -20,7 +20,6 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import numpy as np
 
@@ -35,7 +34,7 @@ BATCHES, HIDDENS, GATES = (1, 8, 16, 32, 64, 128), (32, 64, 128, 256, 512), (1, 
 DTYPES = ("float32", "float64")
 GRADIENT_ROWS = 3200  # T * B of a weight gradient, such as 100 steps of 32 sequences
 SLICES, TURNS = 5, 3
-ONE_THREAD = dict.fromkeys(("OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "OMP_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(provenance.THREADS, "1")
 HOLDING_BACK = ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE")  # the BLAS is measured at its best
 COLUMNS = ("product", "dtype", "B", "H", "G", "kernel", "np_dot", "over_np_dot", "peak", "over_peak")
 
@@ -91,9 +90,8 @@ def gemm(dtype="all", seconds=0.2, csv=None, batches=BATCHES, hiddens=HIDDENS, g
 
 def _measured(plan):
     """The lines that the measuring process prints."""
-    package = str(Path(__file__).parents[2])
     environment = {name: value for name, value in os.environ.items() if name not in HOLDING_BACK} | ONE_THREAD
-    environment["PYTHONPATH"] = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    environment["PYTHONPATH"] = provenance.python_path()
     command = [sys.executable, "-c", "from sandbox.bench import gemm; gemm._measure()", json.dumps(plan)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment)
     try:

@@ -14,8 +14,8 @@ import statistics
 import subprocess
 import sys
 import time
-from pathlib import Path
 
+from sandbox import provenance
 from sandbox.bench.serve import DISTURBED
 from sandbox.errors import UsageError, unknown
 
@@ -45,12 +45,10 @@ def parse_against(text: str | None) -> list[str]:
 
 def environment(library: str, threads: int) -> dict[str, str]:
     """Variables of a process: as many threads as asked for; JAX takes what it likes, and keeps what it compiled."""
-    package = str(Path(__file__).parents[2])
-    found = dict(os.environ)
-    found["PYTHONPATH"] = os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))
+    found = os.environ | {"PYTHONPATH": provenance.python_path()}
     if library == "jax":
         return found | {"JAX_PLATFORMS": "cpu"}
-    return found | dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), str(threads))
+    return found | dict.fromkeys(provenance.THREADS, str(threads))
 
 
 def installed() -> dict[str, str]:

@@ -14,7 +14,7 @@ from sandbox.bench.peers import Peers, parse_against
 from sandbox.bench.table import Report
 from sandbox.bench.turns import Ratio, goal_met, ratio, rounds
 
-__all__ = ["CASES", "QUICK", "goals", "operations", "step"]
+__all__ = ["CASES", "QUICK", "fill", "goals", "operations", "step"]
 
 SIZES = {
     "rnn": [(2, 32, 1, 100), (2, 128, 1, 100), (2, 32, 32, 100), (2, 64, 32, 100), (2, 128, 32, 100),
@@ -58,19 +58,26 @@ def step(csv=None, against: str | None = None, quick: bool = False) -> list[dict
     list of dict
         Rows by the names in `COLUMNS`; times in seconds.
     """
-    libraries, rows = parse_against(against), []
+    libraries = parse_against(against)
     with Report(csv, COLUMNS) as report, Peers(libraries) as peers:
         peers.ours  # noqa: B018 - refuses kernels that are not compiled
         report.describe(peers.versions())
         if agreement := peers.verify():
             report.line(agreement, "dim")
         report.begin("forward + backward of one layer, float32; ours on one thread", HEADINGS)
-        for case in QUICK if quick else CASES:
-            row = _measured(case, peers, *((2, 0.005) if quick else (9, 0.25)))
-            rows.append(row)
-            report.row(_texts(row), row, "NO" in row["goals"])
+        rows = fill(report, peers, QUICK if quick else CASES, _measured, _texts, quick)
         for text in NOTES:
             report.line(text, "dim")
+    return rows
+
+
+def fill(report: Report, peers: Peers, cases, measured, texts, quick: bool) -> list[dict]:
+    """Measure each case by ``measured(case, peers, rounds, seconds)``, and print its row as it comes."""
+    rows = []
+    for case in cases:
+        row = measured(case, peers, *((2, 0.005) if quick else (9, 0.25)))
+        rows.append(row)
+        report.row(texts(row), row, "NO" in row["goals"])
     return rows
 
 

@@ -205,8 +205,7 @@ def _large(root: Path, rows: int, side: int) -> Path:
 
 def _command(*words: object) -> float:
     """Return the wall time of a whole process."""
-    package = str(Path(__file__).parents[2])
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [package, os.environ.get("PYTHONPATH")]))}
+    environment = os.environ | {"PYTHONPATH": provenance.python_path()}
     started = time.perf_counter()
     done = subprocess.run(
         [sys.executable, "-m", "sandbox", *map(str, words)], capture_output=True, text=True, env=environment

@@ -13,7 +13,7 @@ from __future__ import annotations
 import statistics
 
 from sandbox.bench.peers import Peers, parse_against
-from sandbox.bench.step import NAMES
+from sandbox.bench.step import NAMES, fill
 from sandbox.bench.table import Report
 from sandbox.bench.turns import Ratio, goal_met, ratio, rounds
 
@@ -38,14 +38,11 @@ PYTHON = 25e-6
 
 def update(csv=None, against: str | None = None, quick: bool = False) -> list[dict]:
     """Measure and print a row for each size as it comes; see `sandbox.bench.step.step`."""
-    libraries, rows = parse_against(against), []
+    libraries = parse_against(against)
     with Report(csv, COLUMNS) as report, Peers(libraries) as peers:
         report.describe(peers.versions())
         report.begin("one training update, adding problem, float32; ours on one thread", HEADINGS)
-        for case in QUICK if quick else CASES:
-            row = _measured(case, peers, *((2, 0.005) if quick else (9, 0.25)))
-            rows.append(row)
-            report.row(_texts(row), row, "NO" in row["goals"])
+        rows = fill(report, peers, QUICK if quick else CASES, _measured, _texts, quick)
         for text in NOTES:
             report.line(text, "dim")
     return rows

@@ -148,13 +148,8 @@ def rerun(run, root, jobs=None):
     from sandbox import study
     from sandbox.cli.run import run_plan
     from sandbox.results import load
-    from sandbox.selection import Selection
 
-    info = run.info
-    selection = Selection.from_dict(info["selection"]) if info.get("selection") else Selection()
-    planned = study.plan(info["experiment"], info["axes"], info.get("settings"), seeds=info["seeds"],
-                         selection=selection, root=root, force=True)  # fmt: skip
-    path, _ = run_plan(planned, study.Spread(jobs))
+    path, _ = run_plan(study.repetition(run, root), study.Spread(jobs))
     return load(path)
 
 

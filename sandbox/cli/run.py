@@ -219,19 +219,8 @@ def _resumed(experiment, options: dict):
     """Return the plan of going on with a run; what the run decided cannot be said again."""
     from sandbox import study
 
-    own = [
-        *experiment.axes,
-        *experiment.settings,
-        "seeds",
-        "seed",
-        "quick",
-        "preset",
-        "zip",
-        "where",
-        "sample",
-        "force",
-    ]
-    given = [name for name in own if options.get(name)]
+    of_every_run = ("seeds", "seed", "quick", "preset", "zip", "where", "sample", "force")
+    given = [name for name in (*experiment.axes, *experiment.settings, *of_every_run) if options.get(name)]
     if given:
         flag = given[0].replace("_", "-")
         raise UsageError(f"--resume must be given without --{flag}: the run it goes on with says what there is to do")
@@ -263,9 +252,8 @@ def run_plan(planned, spread) -> tuple[Path, int]:
 
     try:
         with report.bar(len(planned.todo), stats) as progress, first_interrupt(drain):
-            note = (lambda texts: report.note(*texts)) if report.watched() else None
             path = study.carry_out(planned, spread, command=command, watch=watch, begun=begun, counters=stats,
-                                   note=note, say=progress.tell)  # fmt: skip
+                                   say=progress.tell)  # fmt: skip
     except KeyboardInterrupt as interrupt:
         kept = getattr(interrupt, "__notes__", [None])[-1]
         which = planned.resumed.name if planned.resumed else "latest"
@@ -294,6 +282,7 @@ def _print_plan(planned, spread) -> None:
     """Say what would run, what of it is done, and how long the rest would take."""
     from sandbox.estimate import estimate, told
     from sandbox.study import history
+    from sandbox.workers import default_jobs
 
     name, seeds, total = planned.experiment.name, planned.seeds, len(planned.points)
     combinations = len({tuple(point.values.values()) for point in planned.points})
@@ -309,17 +298,11 @@ def _print_plan(planned, spread) -> None:
     found = ", ".join(f"{len(keys)} in {path}/" for path, keys in planned.done.items())
     click.echo(f"done: {total - len(planned.todo)} of {total}" + (f" ({found})" if found else ""))
     if planned.todo:
-        jobs = spread.jobs or _cores()
+        jobs = spread.jobs or default_jobs()
         click.echo(f"left: {told(estimate(planned.todo, history(name, planned.root), jobs))}")
     folder = planned.complete or planned.resumed or planned.root / name / "<time>-<id>"
     verb = "would show" if planned.complete else "would go on in" if planned.resumed else "would write"
     click.echo(f"{verb} {folder}/: table.csv ({total} rows), curves.csv, timing.csv, run.json")
-
-
-def _cores() -> int:
-    from sandbox.workers import default_jobs
-
-    return default_jobs()
 
 
 def print_run(path: Path, format: str | None, plot: bool = False) -> None:

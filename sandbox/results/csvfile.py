@@ -7,6 +7,7 @@ quotes goes through Python's `csv`.
 from __future__ import annotations
 
 import csv
+import hashlib
 import io
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -15,11 +16,18 @@ from pathlib import Path
 
 from sandbox.errors import UsageError
 
-__all__ = ["new_file", "read_columns", "replace_file", "sync_folder"]
+__all__ = ["TABLES", "checksum", "new_file", "read_columns", "replace_file", "sync_folder"]
 
 csv.field_size_limit(2**31 - 1)  # a text is as long as it is; the limit is that of the whole process
 
+TABLES = ("table.csv", "curves.csv", "timing.csv")  # of every run that has ended
 BLOCK = 50_000  # lines; a block's pieces stay in the processor's cache
+
+
+def checksum(path: Path) -> str:
+    """Return the SHA-256 of a file; OSError when it cannot be read."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def replace_file(path: Path, chunks: Iterable[bytes]) -> None:

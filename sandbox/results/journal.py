@@ -58,9 +58,7 @@ class Record:
     def of(cls, row: Row) -> Record:
         """Return the record of a row."""
         key = (*row.point.values.values(), row.point.seed)
-        columns = {
-            name: list(curve) for name, curve in row.curves.items() if any(curve.values())
-        }  # others have no line
+        columns = {name: list(curve) for name, curve in row.curves.items() if any(curve.values())}  # others: no lines
         seconds = round(row.seconds, 6)
         return cls(key, row.metrics, row.status, row.error, seconds, columns, curve_lines(key, row.curves))
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import csv
 import functools
-import hashlib
 import importlib
 import io
 import itertools
 import json
-from collections.abc import Container, Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError, shorten, unknown
 from sandbox.results import journal
-from sandbox.results.csvfile import read_columns
+from sandbox.results.csvfile import TABLES, checksum, read_columns
 from sandbox.results.journal import Record
 from sandbox.results.values import format_value, line, number_texts, parse_value
 
@@ -28,7 +27,6 @@ __all__ = ["Run", "load", "read_info"]
 
 NEWEST_SCHEMA = 2
 ENDS = ["status", "error"]
-TABLES = ("table.csv", "curves.csv", "timing.csv")
 
 
 @dataclass(frozen=True)
@@ -244,7 +242,13 @@ class Run:
     def altered(self) -> list[str]:
         """Return the names of files that are not as they were written; their rows are not those of any experiment."""
         sums = self.info.get("files") or {}
-        return [] if self.journaled else [name for name in TABLES if sums.get(name) != _checksum(self.path / name)]
+        return [] if self.journaled else [name for name in TABLES if not self._is_as_written(name, sums)]
+
+    def _is_as_written(self, name: str, sums: Mapping[str, str]) -> bool:
+        try:
+            return sums.get(name) == checksum(self.path / name)
+        except OSError:
+            return False
 
     def records(self, wanted: Container[tuple] | None = None) -> Iterator[Record]:
         """Yield every row, or those whose keys are wanted, as they would stand in a journal."""
@@ -323,14 +327,6 @@ def _as_array(values: list):
     return np.array(values, dtype=np.float64 if numbers else object)
 
 
-def _checksum(path: Path) -> str | None:
-    try:
-        with path.open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError:
-        return None
-
-
 def _written(text: str) -> Scalar | None:
     """Return what is written as `text` again: a word such as 1e3 or 007 is no number."""
     value = parse_value(text)
@@ -357,9 +353,7 @@ def load(path: Path | str) -> Run:
         When it is missing, damaged, or not a run directory at all.
     """
     path = Path(path)
-    journaled = (
-        path / journal.NAME
-    ).exists()  # asked before run.json is read, which has its last word before this goes
+    journaled = (path / journal.NAME).exists()  # asked first: run.json has its last word before the journal goes
     info, notes = read_info(path), []
     key = [*info["axes"], "seed"]
     if journaled:

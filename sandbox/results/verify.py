@@ -17,13 +17,12 @@ from pathlib import Path
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError
 from sandbox.results import journal
-from sandbox.results.csvfile import read_columns
+from sandbox.results.csvfile import TABLES, checksum, read_columns
 from sandbox.results.reader import read_info
 from sandbox.results.values import format_value, number_texts
 
-__all__ = ["FILES", "Verdict", "seal", "verify"]
+__all__ = ["Verdict", "seal", "verify"]
 
-FILES = ("table.csv", "curves.csv", "timing.csv")
 ENDED = ("finished", "interrupted", "failed")
 
 
@@ -92,14 +91,13 @@ def _journal(path: Path) -> tuple[int, bool, int]:
 def _tables(path: Path, info: dict) -> Iterator[str]:
     """Yield what is wrong with the tables of a run that has ended."""
     sums = info.get("files")
-    if not isinstance(sums, dict) or set(sums) != set(FILES):
+    if not isinstance(sums, dict) or set(sums) != set(TABLES):
         yield "run.json (it has no checksums)"
         return
     wrong = []
-    for name in FILES:
+    for name in TABLES:
         try:
-            with (path / name).open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = checksum(path / name)
         except OSError as error:
             wrong.append(f"{name} ({error.strerror})")
         else:

@@ -18,10 +18,10 @@ from sandbox import provenance
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError
 from sandbox.results import reader
-from sandbox.results.csvfile import new_file, replace_file, sync_folder
+from sandbox.results.csvfile import TABLES, new_file, replace_file, sync_folder
 from sandbox.results.journal import Journal, Record, declared, layouts, row_layouts
 from sandbox.results.values import line
-from sandbox.results.verify import FILES, seal
+from sandbox.results.verify import seal
 from sandbox.sweep import Row
 
 __all__ = ["SCHEMA", "RunWriter"]
@@ -201,7 +201,7 @@ class RunWriter:
             sums.append(self._write("curves.csv", [*key, "curve", "x", "series", "value"], curves))
             timing = (line([*record.key, record.seconds]).encode() for record in records)
             sums.append(self._write("timing.csv", [*key, "seconds"], timing))
-            self.info["files"] = dict(zip(FILES, sums, strict=True))
+            self.info["files"] = dict(zip(TABLES, sums, strict=True))
             self._write_info()
             if status == "finished":
                 self._journal.remove()
