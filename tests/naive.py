@@ -131,20 +131,20 @@ def scaled_profile(cell, options, parameters, x, trail, last, inflow):
 # A cell with what the shipped ones do without: parameters of one number per unit, and no recurrent product.
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 1, H): pre-activation to n."""
     w, a = weights[0], weights[1]
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         n, h_prev, h = z[t, b, 0], states[0, t, b], states[0, t + 1, b]
         for j in range(z.shape[3]):
             n[j] = tanh(n[j] + w[j] * h_prev[j])
             h[j] = a[j] * h_prev[j] + n[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: n to dL/dz; ds: dL/dh_t to dL/dh_{t-1}, all of it, since no product follows."""
     w, a, one = weights[0], weights[1], dz.dtype.type(1)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         n, h_prev, dh = dz[t, b, 0], states[0, t, b], ds[0, b]
         for j in range(dz.shape[3]):
             dz_n = dh[j] * (one - n[j] * n[j])
@@ -222,19 +222,19 @@ def loss_by_present_input(task, batch):
 # constant, and two outputs.
 
 
-def first_forward(t, z, states, weights, flags):
+def first_forward(t, first, last, z, states, weights, flags):
     """z[t]: a; p = a (c_{t-1} + h_{t-1})."""
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         a, h_prev, c_prev, p = z[t, b, 0], states[0, t, b], states[1, t, b], states[2, t + 1, b]
         for j in range(z.shape[3]):
             a[j] = tanh(a[j])
             p[j] = a[j] * (c_prev[j] + h_prev[j])
 
 
-def second_forward(t, z, states, weights, flags):
+def second_forward(t, first, last, z, states, weights, flags):
     """z[t]: u v, and q as it is."""
     leak, w, scale = weights[0], weights[1], weights[2]
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         q, u, v = z[t, b, 1], z[t, b, 2], z[t, b, 3]
         h_prev, c_prev, h, c = states[0, t, b], states[1, t, b], states[0, t + 1, b], states[1, t + 1, b]
         for j in range(z.shape[3]):
@@ -244,10 +244,10 @@ def second_forward(t, z, states, weights, flags):
             h[j] = u[j] * c[j] + w[j] * h_prev[j]
 
 
-def second_backward(t, dz, states, weights, flags, ds, dweights):
+def second_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: q u v to their dL/dz."""
     leak, w, scale, one = weights[0], weights[1], weights[2], dz.dtype.type(1)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         q, u, v = dz[t, b, 1], dz[t, b, 2], dz[t, b, 3]
         h_prev, c_prev, dh, dc = states[0, t, b], states[1, t, b], ds[0, b], ds[1, b]
         for j in range(dz.shape[3]):
@@ -262,10 +262,10 @@ def second_backward(t, dz, states, weights, flags, ds, dweights):
             dh[j] = dh[j] * w[j]
 
 
-def first_backward(t, dz, states, weights, flags, ds, dweights):
+def first_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: a to its dL/dz; ds: dL/dp to 0."""
     one, zero = dz.dtype.type(1), dz.dtype.type(0)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         a, h_prev, c_prev, dh, dc, dp = dz[t, b, 0], states[0, t, b], states[1, t, b], ds[0, b], ds[1, b], ds[2, b]
         for j in range(dz.shape[3]):
             dh[j] += dp[j] * a[j]

@@ -17,20 +17,20 @@ from sandbox.kernels.prefix import prefix_products, prefix_products_complex
 # A cell with another decay at every step, in the tape: h_t = f h_{t-1} + (1 - f) n, f and n from the input.
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t]: pre-activation of f to f; n stays as it is."""
     one = z.dtype.type(1)
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         f, n, h_prev, h = z[t, b, 0], z[t, b, 1], states[0, t, b], states[0, t + 1, b]
         for j in range(z.shape[3]):
             f[j] = sigmoid(f[j])
             h[j] = f[j] * h_prev[j] + (one - f[j]) * n[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: f n to their dL/dz; ds: dL/dh_t to dL/dh_{t-1}."""
     one = dz.dtype.type(1)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         f, n, h_prev, dh = dz[t, b, 0], dz[t, b, 1], states[0, t, b], ds[0, b]
         for j in range(dz.shape[3]):
             dz_f = dh[j] * (h_prev[j] - n[j]) * f[j] * (one - f[j])

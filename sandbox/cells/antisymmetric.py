@@ -18,20 +18,20 @@ from sandbox.kernels.activations import tanh
 from sandbox.streams import normal
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 1, H): pre-activation to n."""
-    B, H, epsilon = z.shape[1], z.shape[3], weights[0]
-    for b in range(B):
+    H, epsilon = z.shape[3], weights[0]
+    for b in range(first, last):
         n, h_prev, h = z[t, b, 0], states[0, t, b], states[0, t + 1, b]
         for j in range(H):
             n[j] = tanh(n[j])
             h[j] = h_prev[j] + epsilon[j] * n[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: n to dL/dz; ds stays dL/dh_t, to which the loop adds what comes through W_hh."""
-    B, H, one, epsilon = dz.shape[1], dz.shape[3], dz.dtype.type(1), weights[0]
-    for b in range(B):
+    H, one, epsilon = dz.shape[3], dz.dtype.type(1), weights[0]
+    for b in range(first, last):
         n, dh = dz[t, b, 0], ds[0, b]
         for j in range(H):
             n[j] = dh[j] * epsilon[j] * (one - n[j] * n[j])

@@ -18,20 +18,20 @@ from sandbox.cells import Cell, Derived, Option
 from sandbox.kernels.activations import log_array, sigmoid_array, tanh
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 1, H): pre-activation to n."""
-    B, H, a = z.shape[1], z.shape[3], weights[0]
-    for b in range(B):
+    H, a = z.shape[3], weights[0]
+    for b in range(first, last):
         n, h_prev, h = z[t, b, 0], states[0, t, b], states[0, t + 1, b]
         for j in range(H):
             n[j] = tanh(n[j])
             h[j] = h_prev[j] + a[j] * (n[j] - h_prev[j])
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: n to dL/dz; ds: dL/dh_t to the part of dL/dh_{t-1} that does not come through W_hh."""
-    B, H, one, a, da = dz.shape[1], dz.shape[3], dz.dtype.type(1), weights[0], dweights[0]
-    for b in range(B):
+    H, one, a, da = dz.shape[3], dz.dtype.type(1), weights[0], dweights[0]
+    for b in range(first, last):
         n, h_prev, dh = dz[t, b, 0], states[0, t, b], ds[0, b]
         for j in range(H):
             da[j] += dh[j] * (n[j] - h_prev[j])

@@ -26,19 +26,19 @@ from sandbox.kernels.activations import sigmoid, tanh
 AFTER, BEFORE = 0, 1
 
 
-def reset_forward(t, z, states, weights, flags):
+def reset_forward(t, first, last, z, states, weights, flags):
     """Reset before: z[t] from r's pre-activation to r, and p = r h_{t-1}."""
-    for b in range(z.shape[1] if flags[0] == BEFORE else 0):
+    for b in range(first, last if flags[0] == BEFORE else first):
         r, h_prev, p = z[t, b, 1], states[0, t, b], states[1, t + 1, b]
         for j in range(z.shape[3]):
             r[j] = sigmoid(r[j])
             p[j] = r[j] * h_prev[j]
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 3 or 4, H): pre-activations to n r z, and q as it is."""
-    B, H, one = z.shape[1], z.shape[3], z.dtype.type(1)
-    for b in range(B):
+    H, one = z.shape[3], z.dtype.type(1)
+    for b in range(first, last):
         n, r, u = z[t, b, 0], z[t, b, 1], z[t, b, 2]
         h_prev, h = states[0, t, b], states[0, t + 1, b]
         if flags[0] == AFTER:
@@ -52,10 +52,10 @@ def step_forward(t, z, states, weights, flags):
             h[j] = (one - u[j]) * n[j] + u[j] * h_prev[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: n r z q to their dL/dz, but for r with the reset before; ds: dL/dh_t to dL/dh_t z."""
-    B, H, one = dz.shape[1], dz.shape[3], dz.dtype.type(1)
-    for b in range(B):
+    H, one = dz.shape[3], dz.dtype.type(1)
+    for b in range(first, last):
         n, r, u, h_prev, dh = dz[t, b, 0], dz[t, b, 1], dz[t, b, 2], states[0, t, b], ds[0, b]
         for j in range(H):
             dz_n = dh[j] * (one - u[j]) * (one - n[j] * n[j])
@@ -71,10 +71,10 @@ def step_backward(t, dz, states, weights, flags, ds, dweights):
                 r[j] = dz_r
 
 
-def reset_backward(t, dz, states, weights, flags, ds, dweights):
+def reset_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """Reset before: dz[t] from r to dL/dz_r; ds: dL/dp to 0, and dL/dh_{t-1} gets dL/dp r."""
     one, zero = dz.dtype.type(1), dz.dtype.type(0)
-    for b in range(dz.shape[1] if flags[0] == BEFORE else 0):
+    for b in range(first, last if flags[0] == BEFORE else first):
         r, h_prev, dh, dp = dz[t, b, 1], states[0, t, b], ds[0, b], ds[1, b]
         for j in range(dz.shape[3]):
             dh[j] += dp[j] * r[j]

@@ -19,10 +19,10 @@ from sandbox.streams import uniform
 RELU = 0
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 1, H): what the input brings to h_t."""
-    B, H, zero, u = z.shape[1], z.shape[3], z.dtype.type(0), weights[0]
-    for b in range(B):
+    H, zero, u = z.shape[3], z.dtype.type(0), weights[0]
+    for b in range(first, last):
         a, h_prev, h = z[t, b, 0], states[0, t, b], states[0, t + 1, b]
         for j in range(H):
             a[j] += u[j] * h_prev[j]
@@ -36,11 +36,11 @@ def step_forward(t, z, states, weights, flags):
             h[j] = a[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: h_t to dL/dz; ds: dL/dh_t to dL/dh_{t-1}, all of it, since no product follows."""
-    B, H, one, zero = dz.shape[1], dz.shape[3], dz.dtype.type(1), dz.dtype.type(0)
+    H, one, zero = dz.shape[3], dz.dtype.type(1), dz.dtype.type(0)
     u, du = weights[0], dweights[0]
-    for b in range(B):
+    for b in range(first, last):
         a, h_prev, dh = dz[t, b, 0], states[0, t, b], ds[0, b]
         if flags[0] == RELU:
             for j in range(H):

@@ -18,9 +18,9 @@ from sandbox.cells import Cell, Option
 from sandbox.kernels.activations import sigmoid, tanh
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 3, H): pre-activations to f g, and i from f's."""
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         f, g, i = z[t, b, 0], z[t, b, 1], z[t, b, 2]
         h_prev, h, beta = states[0, t, b], states[0, t + 1, b], weights[0, 0]
         for j in range(z.shape[3]):
@@ -30,10 +30,10 @@ def step_forward(t, z, states, weights, flags):
             h[j] = f[j] * h_prev[j] + i[j] * g[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: f g i to dL/dz of f and g, and 0; ds: dL/dh_t to dL/dh_t f."""
     one, zero = dz.dtype.type(1), dz.dtype.type(0)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         f, g, i, h_prev, dh = dz[t, b, 0], dz[t, b, 1], dz[t, b, 2], states[0, t, b], ds[0, b]
         for j in range(dz.shape[3]):
             d, slope = dh[j], h_prev[j] * f[j] * (one - f[j]) - g[j] * i[j] * (one - i[j])

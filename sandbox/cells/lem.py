@@ -19,10 +19,10 @@ from sandbox.cells import Cell, Option, Product
 from sandbox.kernels.activations import sigmoid, tanh
 
 
-def c_forward(t, z, states, weights, flags):
+def c_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 4, H): pre-activations to a s g, and c_t."""
     dt = weights[0]
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         a, s, g, c_prev, c = z[t, b, 0], z[t, b, 1], z[t, b, 2], states[1, t, b], states[1, t + 1, b]
         for j in range(z.shape[3]):
             a[j] = sigmoid(a[j])
@@ -31,20 +31,20 @@ def c_forward(t, z, states, weights, flags):
             c[j] = c_prev[j] + dt[j] * a[j] * (g[j] - c_prev[j])
 
 
-def h_forward(t, z, states, weights, flags):
+def h_forward(t, first, last, z, states, weights, flags):
     """z[t]: the pre-activation to n, and h_t."""
     dt = weights[0]
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         s, n, h_prev, h = z[t, b, 1], z[t, b, 3], states[0, t, b], states[0, t + 1, b]
         for j in range(z.shape[3]):
             n[j] = tanh(n[j])
             h[j] = h_prev[j] + dt[j] * s[j] * (n[j] - h_prev[j])
 
 
-def h_backward(t, dz, states, weights, flags, ds, dweights):
+def h_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: s n to their dL/dz; ds: dL/dh_t to its part that does not come through products."""
     one, dt = dz.dtype.type(1), weights[0]
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         s, n, h_prev, dh = dz[t, b, 1], dz[t, b, 3], states[0, t, b], ds[0, b]
         for j in range(dz.shape[3]):
             step = dt[j] * s[j]
@@ -53,10 +53,10 @@ def h_backward(t, dz, states, weights, flags, ds, dweights):
             dh[j] = dh[j] * (one - step)
 
 
-def c_backward(t, dz, states, weights, flags, ds, dweights):
+def c_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: a g to their dL/dz; ds: dL/dc_t to dL/dc_{t-1}."""
     one, dt = dz.dtype.type(1), weights[0]
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         a, g, c_prev, dc = dz[t, b, 0], dz[t, b, 2], states[1, t, b], ds[1, b]
         for j in range(dz.shape[3]):
             step = dt[j] * a[j]

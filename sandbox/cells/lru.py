@@ -21,10 +21,10 @@ from sandbox.kernels.activations import exp_array, log_array, sinpi_array
 from sandbox.streams import uniform
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 2, H) stays B x."""
     a, w, gamma = weights[0], weights[1], weights[2]
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         re, im, p, q = z[t, b, 0], z[t, b, 1], states[0, t, b], states[1, t, b]
         h, h_im = states[0, t + 1, b], states[1, t + 1, b]
         for j in range(z.shape[3]):
@@ -32,10 +32,10 @@ def step_forward(t, z, states, weights, flags):
             h_im[j] = w[j] * p[j] + a[j] * q[j] + gamma[j] * im[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: B x to its dL/dz; ds: g to conj(lambda) g, all of dL/dh_{t-1}, since no product follows."""
     a, w, gamma, da, dw, dgamma = weights[0], weights[1], weights[2], dweights[0], dweights[1], dweights[2]
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         re, im, p, q, dh, dh_im = dz[t, b, 0], dz[t, b, 1], states[0, t, b], states[1, t, b], ds[0, b], ds[1, b]
         for j in range(dz.shape[3]):
             g, g_im = dh[j], dh_im[j]

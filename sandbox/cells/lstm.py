@@ -35,11 +35,11 @@ NIG, NFG, NOG, NIAF, NOAF, CIFG, FGR = range(1, 8)  # VARIANTS says which gate i
 # does without has loops over the batch of its own: inside the main ones it would slow them, used or not.
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 4, H): pre-activations to i f g o."""
-    B, H, P, variant, infinite = z.shape[1], z.shape[3], weights.shape[0], flags[0], z.dtype.type(np.inf)
+    H, P, variant, infinite = z.shape[3], weights.shape[0], flags[0], z.dtype.type(np.inf)
     row = 0 if variant == NIG or variant == CIFG else 1
-    for b in range(B):
+    for b in range(first, last):
         i, f, o, c_prev = z[t, b, 0], z[t, b, 1], z[t, b, 3], states[1, t, b]
         fixed = i if variant == NIG else f if variant == NFG else o
         for j in range(H):
@@ -50,7 +50,7 @@ def step_forward(t, z, states, weights, flags):
                 i[j] = -f[j]  # sigmoid(-z) = 1 - sigmoid(z)
             if NIG <= variant <= NOG:
                 fixed[j] = infinite  # sigmoid(inf) = 1, whose slope is 0: such a gate needs no other care
-    for b in range(B):
+    for b in range(first, last):
         i, f, g, o = z[t, b, 0], z[t, b, 1], z[t, b, 2], z[t, b, 3]
         c_prev, c, h = states[1, t, b], states[1, t + 1, b], states[0, t + 1, b]
         for j in range(H):
@@ -67,12 +67,12 @@ def step_forward(t, z, states, weights, flags):
             states[2, t + 1, b, j], states[3, t + 1, b, j], states[4, t + 1, b, j] = i[j], f[j], o[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: i f g o to their dL/dz; ds: (dL/dh_t, dL/dc_t, ...) to (0, elementwise part of dL/dc_{t-1}, 0 ...)."""
-    B, H, P, variant = dz.shape[1], dz.shape[3], weights.shape[0], flags[0]
+    H, P, variant = dz.shape[3], weights.shape[0], flags[0]
     one, zero, linear_in, linear_out = dz.dtype.type(1), dz.dtype.type(0), variant == NIAF, variant == NOAF
     row = 0 if variant == NIG or variant == CIFG else 1
-    for b in range(B):
+    for b in range(first, last):
         i, f, g, o = dz[t, b, 0], dz[t, b, 1], dz[t, b, 2], dz[t, b, 3]
         c_prev, dh, dc = states[1, t, b], ds[0, b], ds[1, b]
         if variant == FGR:
@@ -86,7 +86,7 @@ def step_backward(t, dz, states, weights, flags, ds, dweights):
             dz_o += ds[4, b, j] if variant == FGR else zero
             dweights[P - 1, j] += dz_o * c
             dc[j] += dz_o * weights[P - 1, j]
-    for b in range(B):
+    for b in range(first, last):
         i, f, g, o = dz[t, b, 0], dz[t, b, 1], dz[t, b, 2], dz[t, b, 3]
         c_prev, dh, dc = states[1, t, b], ds[0, b], ds[1, b]
         for j in range(H):
@@ -101,7 +101,7 @@ def step_backward(t, dz, states, weights, flags, ds, dweights):
             i[j] = dz_i
             g[j] = dz_g
             dh[j] = 0
-    for b in range(B):
+    for b in range(first, last):
         i, f, o, c_prev, dc = dz[t, b, 0], dz[t, b, 1], dz[t, b, 3], states[1, t, b], ds[1, b]
         if variant == FGR:
             for j in range(H):

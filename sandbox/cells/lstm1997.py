@@ -23,10 +23,10 @@ from sandbox.errors import UsageError
 from sandbox.kernels.activations import sigmoid, tanh
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 3, H): pre-activations to i g o."""
     H, half, two = z.shape[3], z.dtype.type(0.5), z.dtype.type(2)
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         i, g, o, c_prev, c = z[t, b, 0], z[t, b, 1], z[t, b, 2], states[1, t, b], states[1, t + 1, b]
         h, kept_i, kept_o = states[0, t + 1, b], states[2, t + 1, b], states[3, t + 1, b]
         for j in range(H):
@@ -40,10 +40,10 @@ def step_forward(t, z, states, weights, flags):
             kept_o[j] = o[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: i g o to their dL/dz; ds: (dL/dh_t, dL/dc_t, dL/di_t, dL/do_t) to (0, dL/dc_{t-1}, 0, 0)."""
     H, one, zero, half = dz.shape[3], dz.dtype.type(1), dz.dtype.type(0), dz.dtype.type(0.5)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         i, g, o, c_prev = dz[t, b, 0], dz[t, b, 1], dz[t, b, 2], states[1, t, b]
         dh, dc, di, do = ds[0, b], ds[1, b], ds[2, b], ds[3, b]
         for j in range(H):

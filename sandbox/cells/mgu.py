@@ -20,10 +20,10 @@ from sandbox.cells import Cell, Product
 from sandbox.kernels.activations import sigmoid, tanh
 
 
-def gate_forward(t, z, states, weights, flags):
+def gate_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 3, H): f's pre-activation to f; u = 1 - f, p = f h_{t-1}."""
     one = z.dtype.type(1)
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         f, u, h_prev, p = z[t, b, 0], z[t, b, 2], states[0, t, b], states[1, t + 1, b]
         for j in range(z.shape[3]):
             f[j] = sigmoid(f[j])
@@ -31,19 +31,19 @@ def gate_forward(t, z, states, weights, flags):
             p[j] = f[j] * h_prev[j]
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t]: n's pre-activation to n."""
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         f, n, u, h_prev, h = z[t, b, 0], z[t, b, 1], z[t, b, 2], states[0, t, b], states[0, t + 1, b]
         for j in range(z.shape[3]):
             n[j] = tanh(n[j])
             h[j] = u[j] * h_prev[j] + f[j] * n[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: n to dL/dz_n, u to what h_t passes to f; ds: dL/dh_t to dL/dh_t u."""
     one = dz.dtype.type(1)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         f, n, u, h_prev, dh = dz[t, b, 0], dz[t, b, 1], dz[t, b, 2], states[0, t, b], ds[0, b]
         for j in range(dz.shape[3]):
             d, n_j = dh[j], n[j]
@@ -52,10 +52,10 @@ def step_backward(t, dz, states, weights, flags, ds, dweights):
             u[j] = d * (n_j - h_prev[j])
 
 
-def gate_backward(t, dz, states, weights, flags, ds, dweights):
+def gate_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: f to dL/dz_f, u to 0; ds: dL/dp to 0, and dL/dh_{t-1} gets dL/dp f."""
     one, zero = dz.dtype.type(1), dz.dtype.type(0)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         f, u, h_prev, dh, dp = dz[t, b, 0], dz[t, b, 2], states[0, t, b], ds[0, b], ds[1, b]
         for j in range(dz.shape[3]):
             dh[j] += dp[j] * f[j]

@@ -16,20 +16,20 @@ from sandbox.cells import Cell
 from sandbox.kernels.activations import sigmoid
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 2, H): u's pre-activation to u, and n as it is."""
     one = z.dtype.type(1)
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         u, n, h_prev, h = z[t, b, 0], z[t, b, 1], states[0, t, b], states[0, t + 1, b]
         for j in range(z.shape[3]):
             u[j] = sigmoid(u[j])
             h[j] = (one - u[j]) * h_prev[j] + u[j] * n[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: u n to their dL/dz; ds: dL/dh_t to dL/dh_{t-1}."""
     one = dz.dtype.type(1)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         u, n, h_prev, dh = dz[t, b, 0], dz[t, b, 1], states[0, t, b], ds[0, b]
         for j in range(dz.shape[3]):
             kept, dz_n = one - u[j], dh[j] * u[j]

@@ -16,29 +16,29 @@ from sandbox.cells import Cell, Product
 from sandbox.kernels.activations import sigmoid, tanh
 
 
-def embed_forward(t, z, states, weights, flags):
+def embed_forward(t, first, last, z, states, weights, flags):
     """z[t]: the input's pre-activation to z, and a copy of it for the product."""
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         a, source = z[t, b, 0], states[1, t + 1, b]
         for j in range(z.shape[3]):
             a[j] = tanh(a[j])
             source[j] = a[j]
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 2, H): the gate's pre-activation to u."""
-    B, H, one = z.shape[1], z.shape[3], z.dtype.type(1)
-    for b in range(B):
+    H, one = z.shape[3], z.dtype.type(1)
+    for b in range(first, last):
         a, u, h_prev, h = z[t, b, 0], z[t, b, 1], states[0, t, b], states[0, t + 1, b]
         for j in range(H):
             u[j] = sigmoid(u[j])
             h[j] = u[j] * h_prev[j] + (one - u[j]) * a[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: u to its dL/dz; ds: dL/dh_t to dL/dh_t u, and what of it goes to z."""
-    B, H, one = dz.shape[1], dz.shape[3], dz.dtype.type(1)
-    for b in range(B):
+    H, one = dz.shape[3], dz.dtype.type(1)
+    for b in range(first, last):
         a, u, h_prev, dh, da = dz[t, b, 0], dz[t, b, 1], states[0, t, b], ds[0, b], ds[1, b]
         for j in range(H):
             da[j] = dh[j] * (one - u[j])
@@ -47,10 +47,10 @@ def step_backward(t, dz, states, weights, flags, ds, dweights):
             u[j] = du
 
 
-def embed_backward(t, dz, states, weights, flags, ds, dweights):
+def embed_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: z to the dL/dz of its pre-activation; ds of z to 0."""
     one, zero = dz.dtype.type(1), dz.dtype.type(0)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         a, da = dz[t, b, 0], ds[1, b]
         for j in range(dz.shape[3]):
             a[j] = da[j] * (one - a[j] * a[j])

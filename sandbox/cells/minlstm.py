@@ -20,10 +20,10 @@ from sandbox.cells import Cell, Option
 from sandbox.kernels.activations import sigmoid, softplus
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 4, H): pre-activations to f i, n as it is, and a."""
     one = z.dtype.type(1)
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         f, i, n, a = z[t, b, 0], z[t, b, 1], z[t, b, 2], z[t, b, 3]
         h_prev, h = states[0, t, b], states[0, t + 1, b]
         for j in range(z.shape[3]):
@@ -34,10 +34,10 @@ def step_forward(t, z, states, weights, flags):
             h[j] = a[j] * h_prev[j] + (one - a[j]) * n[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: f i n a to dL/dz of the first three, and 0; ds: dL/dh_t to dL/dh_{t-1}."""
     one, zero = dz.dtype.type(1), dz.dtype.type(0)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         f, i, n, a, h_prev, dh = dz[t, b, 0], dz[t, b, 1], dz[t, b, 2], dz[t, b, 3], states[0, t, b], ds[0, b]
         for j in range(dz.shape[3]):
             dz_n = dh[j] * (one - a[j])

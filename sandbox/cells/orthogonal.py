@@ -24,10 +24,10 @@ from sandbox.streams import uniform
 MODRELU, TANH = 0, 1
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 1, H): pre-activation to h_t."""
     zero = z.dtype.type(0)
-    for b in range(z.shape[1]):
+    for b in range(first, last):
         a, h = z[t, b, 0], states[0, t + 1, b]
         if flags[0] == MODRELU:
             bias = weights[0]
@@ -42,10 +42,10 @@ def step_forward(t, z, states, weights, flags):
             h[j] = a[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: h_t to dL/dz_t; nothing of dL/dh_t passes by the product."""
     one, zero = dz.dtype.type(1), dz.dtype.type(0)
-    for b in range(dz.shape[1]):
+    for b in range(first, last):
         a, dh = dz[t, b, 0], ds[0, b]
         if flags[0] == MODRELU:
             db = dweights[0]

@@ -15,10 +15,10 @@ from sandbox.kernels.activations import sigmoid, tanh
 TANH, RELU, SIGMOID = 0, 1, 3
 
 
-def step_forward(t, z, states, weights, flags):
+def step_forward(t, first, last, z, states, weights, flags):
     """z[t] (B, 1, H): pre-activation to h_t."""
-    B, H, zero = z.shape[1], z.shape[3], z.dtype.type(0)
-    for b in range(B):
+    H, zero = z.shape[3], z.dtype.type(0)
+    for b in range(first, last):
         a, h = z[t, b, 0], states[0, t + 1, b]
         if flags[0] == TANH:
             for j in range(H):
@@ -33,10 +33,10 @@ def step_forward(t, z, states, weights, flags):
             h[j] = a[j]
 
 
-def step_backward(t, dz, states, weights, flags, ds, dweights):
+def step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """dz[t]: h_t to dL/dz_t; nothing of dL/dh_t passes by the product."""
-    B, H, one, zero = dz.shape[1], dz.shape[3], dz.dtype.type(1), dz.dtype.type(0)
-    for b in range(B):
+    H, one, zero = dz.shape[3], dz.dtype.type(1), dz.dtype.type(0)
+    for b in range(first, last):
         a, dh = dz[t, b, 0], ds[0, b]
         if flags[0] == TANH:
             for j in range(H):

@@ -17,8 +17,9 @@ nothing: shapes are the caller's contract.
 """
 
 import numpy as np
+from numba.core import cgutils
 
-from sandbox.jit import COMPILED, inline, intrinsic, ir, kernel, registers, types
+from sandbox.jit import COMPILED, inline, intrinsic, ir, kernel, lean, registers, types
 
 VECTOR_BYTES, REGISTERS = registers()
 VECTORS = 2  # neighbouring vectors in one panel row
@@ -26,6 +27,7 @@ VECTORS = 2  # neighbouring vectors in one panel row
 ROWS = 8 if REGISTERS >= 32 else 6
 DEPTH = 256  # k values per block of A^T B: one packed panel block fills about half of a first-level cache
 STRIP = 8  # panels of B copied at once: longer pieces of its rows, and still in a second-level cache
+PIECE = 128  # rows of a panel that are filled by columns before the next ones: they stay in a first-level cache
 TOGETHER = 16  # rows copied side by side, a panel's width at a time
 
 
@@ -56,6 +58,20 @@ def _ahead(typingctx, pointer, elements):
         return builder.gep(args[0], [args[1]])
 
     return pointer(pointer, types.int64), codegen
+
+
+@intrinsic
+def _scratch(typingctx, like):
+    """Room for a block of ROWS rows of a panel's width on the stack, for numbers of the pointer's type."""
+
+    def codegen(context, builder, signature, args):
+        scalar = args[0].type.pointee
+        itemsize = signature.args[0].dtype.bitwidth // 8
+        room = cgutils.alloca_once(builder, scalar, size=ROWS * VECTORS * VECTOR_BYTES // itemsize)
+        room.align = VECTOR_BYTES
+        return room
+
+    return like(like), codegen
 
 
 def _move(elements):
@@ -171,7 +187,7 @@ _tile_4x1, _tile_2x2, _tile_2x1, _tile_1x4, _tile_1x1 = (
     _tile(4, 1), _tile(2, 2), _tile(2, 1), _tile(1, 4), _tile(1, 1))  # fmt: skip
 
 
-@kernel
+@lean
 def _walk(a, a_tile, a_row, a_k, b, b_panel, depth, c, c_row, rows, panels, panel_width):
     """C[rows, panels * panel_width] += A[rows, depth] W, by the largest tiles that fit.
 
@@ -203,97 +219,100 @@ def _walk(a, a_tile, a_row, a_k, b, b_panel, depth, c, c_row, rows, panels, pane
             _tile_1x1(a_i, a_row, a_k, _ahead(b, p * b_panel), 0, depth, _ahead(c_i, p * panel_width), c_row)
 
 
-@kernel
-def _edge(a, a_tile, a_row, a_k, b, depth, C, c_first, c_row, rows, columns, panel_width):
+@lean
+def _edge(a, a_tile, a_row, a_k, b, depth, c, c_row, rows, columns, panel_width):
     """The last, partly filled panel of C, computed on a copy that is as wide as a panel."""
-    scratch = np.empty((ROWS, panel_width), C.dtype)
-    flat = C.reshape(-1)
+    scratch = _scratch(c)
     for i in range(0, rows, ROWS):
         height = min(ROWS, rows - i)
-        scratch[:] = 0
+        c_i = _ahead(c, i * c_row)
         for m in range(height):
             for j in range(columns):
-                scratch[m, j] = flat[c_first + (i + m) * c_row + j]
-        a_i, c = _ahead(a, i // ROWS * a_tile), _pointer(scratch, 0)
-        _walk(a_i, a_tile, a_row, a_k, b, 0, depth, c, panel_width, height, 1, panel_width)
+                scratch[m * panel_width + j] = c_i[m * c_row + j]
+            for j in range(columns, panel_width):
+                scratch[m * panel_width + j] = 0
+        _walk(_ahead(a, i // ROWS * a_tile), a_tile, a_row, a_k, b, 0, depth, scratch, panel_width, height, 1, panel_width)
         for m in range(height):
             for j in range(columns):
-                flat[c_first + (i + m) * c_row + j] = scratch[m, j]
+                c_i[m * c_row + j] = scratch[m * panel_width + j]
 
 
 # Products --------------------------------------------------------------------------------------------------------
 
 
-def _pack(W, first, columns, panels, transpose):
-    """Fill panels (P, K, width) from W[:, first:first+columns], or from W[:, first:first+K]^T if `transpose`."""
-    count, depth, panel_width = panels.shape
-    panels[:] = 0
-    for p in range(count):
-        wide = min(panel_width, columns - p * panel_width)
+@lean
+def pack_into(W, at, stride, depth, columns, transpose, panels, to):
+    """Fill panels (P, depth, width), in a flat array from `to` on, from a part of a matrix; `transpose` it if wanted.
+
+    `at` is the flat index of the part's first element in W, `stride` the distance between W's rows.
+    """
+    panel_width = VECTORS * VECTOR_BYTES // W.itemsize
+    flat = W.reshape(-1)
+    for first in range(0, columns, panel_width):
+        wide, here = min(panel_width, columns - first), to + first * depth
+        if wide < panel_width:
+            for i in range(here, here + depth * panel_width):
+                panels[i] = 0
         if transpose:
-            for j in range(wide):
-                for k in range(depth):
-                    panels[p, k, j] = W[p * panel_width + j, first + k]
+            for k_first in range(0, depth, PIECE):
+                for j in range(wide):
+                    row = at + (first + j) * stride
+                    for k in range(k_first, min(k_first + PIECE, depth)):
+                        panels[here + k * panel_width + j] = flat[row + k]
         else:
             for k in range(depth):
-                row, source = panels[p, k], W[k, first + p * panel_width :]
+                row = at + k * stride + first
                 for j in range(wide):
-                    row[j] = source[j]
+                    panels[here + k * panel_width + j] = flat[row + j]
 
 
-def _add_packed_product(A, a_column, panels, at, depth, C, c_column, columns):
-    """`add_product` with the panels of several matrices one after the other in a flat array, these from `at` on."""
+def _add_packed_product(A, a_at, a_row, panels, at, depth, C, c_at, c_row, rows, columns):
+    """C += A W for `rows` rows, wherever A, W and C are in contiguous arrays of any shape.
+
+    `a_at` and `c_at` are the flat indices of their first elements, `a_row` and `c_row` the distances between their
+    rows; W is packed in the flat array `panels` from `at` on.
+    """
     panel_width = VECTORS * VECTOR_BYTES // A.itemsize
-    rows, a_row, c_row = A.shape[0], A.shape[1], C.shape[1]
     if depth == 0 or rows == 0:
         return
     whole = columns // panel_width
-    a, b, c = _pointer(A, a_column), _pointer(panels, at), _pointer(C, c_column)
+    a, b, c = _pointer(A, a_at), _pointer(panels, at), _pointer(C, c_at)
     _walk(a, ROWS * a_row, a_row, 1, b, depth * panel_width, depth, c, c_row, rows, whole, panel_width)
-    if columns > whole * panel_width:
-        first, b_last = c_column + whole * panel_width, _ahead(b, whole * depth * panel_width)
-        columns -= whole * panel_width
-        _edge(a, ROWS * a_row, a_row, 1, b_last, depth, C, first, c_row, rows, columns, panel_width)
+    done = whole * panel_width
+    if columns > done:
+        _edge(a, ROWS * a_row, a_row, 1, _ahead(b, done * depth), depth, _ahead(c, done), c_row, rows, columns - done,
+              panel_width)  # fmt: skip
 
 
-@kernel
+@lean
 def add_product(A, a_column, panels, C, c_column, columns):
     """C[:, c_column:c_column+columns] += A[:, a_column:a_column+K] W, with W as `pack` returns it."""
-    add_packed_product(A, a_column, panels.reshape(-1), 0, panels.shape[1], C, c_column, columns)
+    rows, a_row = A.shape
+    add_packed_product(A, a_column, a_row, panels, 0, panels.shape[1], C, c_column, C.shape[1], rows, columns)
 
 
-def _add_transposed_product(A, B, b_column, columns, C, c_column):
-    # Both operands are copied block by block into the order in which the tile reads them; read in place, rows that
-    # are a power of two apart would fall into the same few cache sets.
-    depth, rows = A.shape
-    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
-    strip = STRIP * panel_width
-    a_block = np.empty(((rows + ROWS - 1) // ROWS, DEPTH, ROWS), A.dtype)
-    b_block = np.zeros((min(STRIP, (columns + panel_width - 1) // panel_width), DEPTH, panel_width), A.dtype)
-    a, a_tile, c_row = _pointer(a_block, 0), DEPTH * ROWS, C.shape[1]
-    for k in range(depth, 0, -DEPTH):
-        block = min(DEPTH, k)
-        _copy_blocks(A, k, 0, block, rows, a_block, _move_rows)
-        for s in range(0, columns, strip):
-            _copy_blocks(B, k, b_column + s, block, min(strip, columns - s), b_block, _move_panel)
-            for j in range(s, min(s + strip, columns), panel_width):
-                b = _pointer(b_block, (j - s) * DEPTH)
-                wide, first = min(panel_width, columns - j), c_column + j
-                if wide == panel_width:
-                    _walk(a, a_tile, 1, ROWS, b, 0, block, _pointer(C, first), c_row, rows, 1, panel_width)
-                else:
-                    _edge(a, a_tile, 1, ROWS, b, block, C, first, c_row, rows, wide, panel_width)
+# A^T B: both operands are copied block by block into the order in which the tile reads them; read in place, rows that
+# are a power of two apart would fall into the same few cache sets.
+
+
+@lean
+def copy_rows(source, at, stride, rows, columns, blocks, to):
+    """The left operand's blocks (P, DEPTH, ROWS) from the `rows` rows before `at`, the last one first."""
+    _copy_blocks(source, at, stride, rows, columns, blocks, to, ROWS, _move_rows)
+
+
+@lean
+def copy_panels(source, at, stride, rows, columns, blocks, to):
+    """The right operand's blocks (P, DEPTH, width), likewise."""
+    _copy_blocks(source, at, stride, rows, columns, blocks, to, VECTORS * VECTOR_BYTES // source.itemsize, _move_panel)
 
 
 @inline
-def _copy_blocks(source, row, column, rows, columns, blocks, move):
-    """blocks (P, DEPTH, width) from the `rows` rows of source before `row`, the last one first, and a run of columns.
-
-    `move` copies `width` elements.
-    """
-    width, stride = blocks.shape[2], source.shape[1]
+def _copy_blocks(source, at, stride, rows, columns, blocks, to, width, move):
+    """blocks (P, DEPTH, width) in a flat array from `to` on. `at` is the flat index of the row behind the last one in
+    its first column, `stride` the distance between rows; `move` copies `width` elements."""
     whole = columns // width
-    old, new = _pointer(source, (row - 1) * stride + column), _pointer(blocks, 0)
+    old, new = _pointer(source, at - stride), _pointer(blocks, to)
     for k in range(0, rows, TOGETHER):
         last = min(k + TOGETHER, rows)
         for p in range(whole):
@@ -301,23 +320,62 @@ def _copy_blocks(source, row, column, rows, columns, blocks, move):
                 move(_ahead(new, (p * DEPTH + m) * width), _ahead(old, p * width - m * stride))
         for j in range(whole * width, columns):
             for m in range(k, last):
-                blocks[whole, m, j - whole * width] = source[row - 1 - m, column + j]
+                new[(whole * DEPTH + m) * width + j - whole * width] = old[j - m * stride]
 
 
-def _plain_product(A, a_column, panels, at, depth, C, c_column, columns):
+@lean
+def add_block_product(a_block, a_at, rows, b_block, b_at, depth, C, c_at, c_row, columns):
+    """C += A^T B of copied blocks: `rows` of A's columns and at most a panel's width of B's."""
+    panel_width = VECTORS * VECTOR_BYTES // C.itemsize
+    a, b, c = _pointer(a_block, a_at), _pointer(b_block, b_at), _pointer(C, c_at)
+    if columns == panel_width:
+        _walk(a, DEPTH * ROWS, 1, ROWS, b, 0, depth, c, c_row, rows, 1, panel_width)
+    else:
+        _edge(a, DEPTH * ROWS, 1, ROWS, b, depth, c, c_row, rows, columns, panel_width)
+
+
+@inline
+def block_size(columns, width):
+    """Elements of the copied blocks of so many columns."""
+    return (columns + width - 1) // width * width * DEPTH
+
+
+def _add_transposed_product(A, B, b_column, columns, C, c_column):
+    """C[:, c_column:c_column+columns] += A^T B[:, b_column:b_column+columns]."""
+    depth, rows = A.shape
+    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
+    strip = STRIP * panel_width
+    a_block = np.empty(block_size(rows, ROWS), A.dtype)
+    b_block = np.empty(block_size(min(strip, columns), panel_width), A.dtype)
+    for k in range(depth, 0, -DEPTH):
+        block = min(DEPTH, k)
+        copy_rows(A, k * rows, rows, block, rows, a_block, 0)
+        for s in range(0, columns, strip):
+            copy_panels(B, k * B.shape[1] + b_column + s, B.shape[1], block, min(strip, columns - s), b_block, 0)
+            for j in range(s, min(s + strip, columns), panel_width):
+                add_block_product(a_block, 0, rows, b_block, (j - s) * DEPTH, block, C, c_column + j, C.shape[1],
+                                  min(panel_width, columns - j))  # fmt: skip
+
+
+def _plain_product(A, a_at, a_row, panels, at, depth, C, c_at, c_row, rows, columns):
     panel_width = VECTORS * VECTOR_BYTES // A.itemsize
     count = -(-columns // panel_width)
-    W = panels[at : at + count * depth * panel_width].reshape(count, depth, panel_width)
+    W = panels.reshape(-1)[at : at + count * depth * panel_width].reshape(count, depth, panel_width)
     W = W.transpose(1, 0, 2).reshape(depth, count * panel_width)[:, :columns]
-    C[:, c_column : c_column + columns] += np.dot(A[:, a_column : a_column + depth], W)
+    window(C, c_at, c_row, rows, columns)[:] += np.dot(window(A, a_at, a_row, rows, depth), W)
+
+
+def window(array, at, stride, rows, columns):
+    """The rows of a matrix inside of a contiguous array."""
+    flat = array.reshape(-1)[at:]
+    return np.lib.stride_tricks.as_strided(flat, (rows, columns), (stride * array.itemsize, array.itemsize))
 
 
 def _plain_transposed_product(A, B, b_column, columns, C, c_column):
     C[:, c_column : c_column + columns] += np.dot(A.T, B[:, b_column : b_column + columns])
 
 
-pack_into = kernel(_pack)
-add_packed_product = kernel(_add_packed_product) if COMPILED else _plain_product
+add_packed_product = lean(_add_packed_product) if COMPILED else _plain_product
 add_transposed_product = kernel(_add_transposed_product) if COMPILED else _plain_transposed_product
 
 
@@ -340,7 +398,7 @@ def pack(W, first=0, columns=None, *, transpose=False):
     columns = W.shape[1] - first if columns is None else columns
     depth, wide = (columns, W.shape[0]) if transpose else (W.shape[0], columns)
     panels = np.empty((-(-wide // width(W.dtype)), depth, width(W.dtype)), W.dtype)
-    pack_into(W, first, wide, panels, transpose)
+    pack_into(W, first, W.shape[1], depth, wide, transpose, panels.reshape(-1), 0)
     return panels
 
 

@@ -4,12 +4,14 @@ The loop owns the recurrent products, sequence lengths, noise and what is record
 elementwise in the hidden unit. Shapes: T time, B batch, H hidden units, G tape columns (gates), S states (auxiliary
 ones last), O outputs (the leading states), P rows of per-unit weights, M products.
 
-    z       (T, B, G, H)     in: x W_ih + b; after the forward loop: the gate values, which are the tape
+    z       (T, B, G, H)     x W_ih + b, then the gate values, which are the tape
     states  (S, T + 1, B, H) states[s, t] is state s after t steps; states[0] is h
     dz      (T, B, G, H)     the tape on entry of a backward step, dL/dz on its exit
     ds      (S, B, H)        running dL/ds_t
-    dweights (P, H)          sums over all steps and rows, in float64
+    dweights (N, P, H)       sums over all steps and BLOCK sequences each, in float64
     dstates (S, T + 1, B, H) dL/ds_t for every t, on request
+    inputs  (M', 3)          a row for each run of columns of the input product: first element and number of elements of
+                             z_t, first element of its panels in `panels`; bias (G H,) is what z_t starts from
     plan    (M, 6)           a row for each product: stage, source state, first element and number of elements of z_t
                              that it is added to, first element of its panels in `panels`, whether `mask` applies
 
@@ -28,9 +30,10 @@ without rows is a cell without a recurrent product.
 
 import numpy as np
 
-from sandbox.jit import float_bits, from_float_bits, inline, kernel, types
+from sandbox.jit import float_bits, from_float_bits, inline, lean, types
 from sandbox.kernels.gemm import add_packed_product
 
+BLOCK = 8  # sequences whose sums over steps are kept together, whoever works on them
 FAR = 32  # rows are rescaled when their largest magnitude leaves [2^-FAR, 2^FAR]
 
 
@@ -38,149 +41,188 @@ def _contiguous(dtype, dimensions):
     return types.Array(dtype, dimensions, "C")
 
 
-# Signatures of a cell's steps: (t, z, states, weights, flags) and (t, dz, states, weights, flags, ds, dweights).
+# Signatures of a cell's steps: (t, first, last, z, states, weights, flags), (t, first, last, dz, ..., ds, dweights).
 STEP_FORWARD, STEP_BACKWARD = {}, {}
 for _name, _real in (("float32", types.float32), ("float64", types.float64)):
     _four, _three, _two = (_contiguous(_real, n) for n in (4, 3, 2))
-    _flags, _sums = _contiguous(types.int64, 1), _contiguous(types.float64, 2)
-    STEP_FORWARD[_name] = types.void(types.int64, _four, _four, _two, _flags)
-    STEP_BACKWARD[_name] = types.void(types.int64, _four, _four, _two, _flags, _three, _sums)
+    _flags, _sums, _rows = _contiguous(types.int64, 1), _contiguous(types.float64, 2), (types.int64,) * 3
+    STEP_FORWARD[_name] = types.void(*_rows, _four, _four, _two, _flags)
+    STEP_BACKWARD[_name] = types.void(*_rows, _four, _four, _two, _flags, _three, _sums)
 
 
-def no_step_forward(t, z, states, weights, flags):
+def no_step_forward(t, first, last, z, states, weights, flags):
     """The second stage of a cell which has one stage only."""
 
 
-def no_step_backward(t, dz, states, weights, flags, ds, dweights):
+def no_step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
     """The second stage of a cell which has one stage only."""
 
 
-@kernel
-def forward(step, second, z, plan, panels, states, weights, flags, lengths, mask, kept, share):
-    """Run a cell over T steps: fills `states[:, 1:]` and turns `z` into the tape. `states[:, 0]` is the start.
+@lean
+def forward(step, second, first, last, x, inputs, bias, z, plan, panels, states, weights, flags, lengths, mask, kept,
+            share, scratch):  # fmt: skip
+    """Run a cell over T steps, for the sequences from `first` to `last` - 1: fills `states[:, 1:]` and the tape z.
 
-    A row whose length has passed keeps its state.
+    `states[:, 0]` is the start. A row whose length has passed keeps its state.
     """
     T, B, G, H = z.shape
-    scratch = np.empty(mask.shape, z.dtype)
     for t in range(T):
+        _add_inputs(t, first, last, x, inputs, bias, z, panels)
         for stage in range(2):  # a loop, so that the products are compiled once
-            _add_products(stage, t, z, plan, panels, states, mask, scratch)
+            _add_products(stage, t, first, last, z, plan, panels, states, mask, scratch)
             if stage == 0:
-                step(t, z, states, weights, flags)
+                step(t, first, last, z, states, weights, flags)
             else:
-                second(t, z, states, weights, flags)
+                second(t, first, last, z, states, weights, flags)
         if kept.shape[0]:
-            _zone_out(t, states, kept, share)
-        for b in range(lengths.size):
+            _zone_out(t, first, last, states, kept, share)
+        for b in range(first, last if lengths.size else first):
             if t >= lengths[b]:
                 for s in range(states.shape[0]):
                     _copy(states[s, t, b], states[s, t + 1, b])
 
 
 @inline
-def _add_products(stage, t, z, plan, panels, states, mask, scratch):
+def _add_inputs(t, first, last, x, inputs, bias, z, panels):
+    """z_t = bias + x_t W."""
+    B, D, width = z.shape[1], x.shape[2], bias.size
+    for b in range(first, last):
+        _copy(bias, z[t, b].reshape(-1))
+    for m in range(inputs.shape[0]):
+        row = t * B + first
+        add_packed_product(x, row * D, D, panels, inputs[m, 2], D, z, row * width + inputs[m, 0], width, last - first,
+                           inputs[m, 1])  # fmt: skip
+
+
+@inline
+def _add_products(stage, t, first, last, z, plan, panels, states, mask, scratch):
     """z_t += source W for the products of one stage."""
-    B, width = z.shape[1], z.shape[2] * z.shape[3]
+    T, B, H, width = z.shape[0], z.shape[1], z.shape[3], z.shape[2] * z.shape[3]
     for m in range(plan.shape[0]):
         if plan[m, 0] == stage:
-            source, first, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
-            rows = states[source, t + stage]
+            source, column, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
+            row = (source * (T + 1) + t + stage) * B + first
+            target = (t * B + first) * width + column
             if mask.size and plan[m, 5]:
-                _multiply(rows.reshape(-1), mask.reshape(-1), scratch.reshape(-1))
-                rows = scratch
-            add_packed_product(rows, 0, panels, at, rows.shape[1], z[t].reshape((B, width)), first, count)
+                for b in range(first, last):
+                    _multiply(states[source, t + stage, b], mask[b], scratch[b])
+                add_packed_product(scratch, first * H, H, panels, at, H, z, target, width, last - first, count)
+            else:
+                add_packed_product(states, row * H, H, panels, at, H, z, target, width, last - first, count)
 
 
-@kernel
-def _zone_out(t, states, kept, share):
+@lean
+def _zone_out(t, first, last, states, kept, share):
     """states_{t+1} = k states_t + (1 - k) states_{t+1}."""
     one = states.dtype.type(1)
     constant = states.dtype.type(share)
     for s in range(kept.shape[0]):
-        for b in range(states.shape[2]):
+        for b in range(first, last):
             old, new = states[s, t, b], states[s, t + 1, b]
             for j in range(new.size):
                 k = states.dtype.type(kept[s, t, b, j]) if kept.shape[1] else constant
                 new[j] = k * old[j] + (one - k) * new[j]
 
 
-@kernel
-def backward(step, second, z, dz, plan, panels, states, weights, flags, lengths, mask, kept, share, dy, ds, dstates,
-             dweights, exponents):  # fmt: skip
-    """Run a cell's backward steps from t = T - 1 to 0.
+@lean
+def backward(step, second, first, last, z, dz, plan, panels, states, weights, flags, lengths, mask, kept, share, dy, ds,
+             dstates, dweights, exponents, inputs, dx, held, zoned, scratch, power):  # fmt: skip
+    """Run a cell's backward steps from t = T - 1 to 0, for the sequences from `first` to `last` - 1.
 
     On entry `ds` is dL/ds_T; on exit dL/ds_0. `dy` (O, T, B, H) is what else flows into the outputs after every step.
     `z` and `dz` may be the same array: dL/dz then takes the tape's place. `panels` hold the transposed weights. A row
-    whose length has passed hands its gradient through and adds nothing to any parameter's.
+    whose length has passed hands its gradient through and adds nothing to any parameter's. `dx` (T, B, D), if its size
+    is not 0, is set to dz W_ih^T.
 
     With `exponents` (T + 1, B) every row of `ds` is multiplied by a power of two whenever it has drifted far from 1,
     and dL/ds_t = dstates[:, t, b] * 2^exponents[t, b]. The scaling is exact: where the plain loop neither overflows nor
     underflows the two agree to the last bit, unless the elements of one row are further apart than the dtype reaches.
     `dz[t]` then carries the factor 2^-exponents[t + 1].
+
+    Room for its own use: `held` (S, B, H) with lengths, `zoned` (S', B, H) with zoneout, `scratch` (B, H) with a mask,
+    `power` (B,) zeros.
     """
-    T, B, G, H = z.shape
-    held = np.empty((B, ds.shape[0], H), ds.dtype) if lengths.size else np.empty((0, 0, 0), ds.dtype)
-    zoned = np.empty((kept.shape[0], B, H), ds.dtype)
-    scratch = np.empty(mask.shape, z.dtype)
-    power = np.zeros(B, np.int64)
+    T = z.shape[0]
     in_place = z.ctypes.data == dz.ctypes.data
+    ends = last if lengths.size else first
+    block = BLOCK if dweights.size else max(last - first, 1)
     for t in range(T - 1, -1, -1):
         if not exponents.size:
             for o in range(dy.shape[0]):
-                _add(dy[o, t].reshape(-1), ds[o].reshape(-1))
-        for b in range(B if dy.size and exponents.size else 0):
+                for b in range(first, last):
+                    _add(dy[o, t, b], ds[o, b])
+        for b in range(first, last if dy.size and exponents.size else first):
             _inflow(ds, dy, t, b, power)
-        _record(t + 1, ds, dstates, exponents, power)
+        _record(t + 1, first, last, ds, dstates, exponents, power)
         if not in_place:
-            _copy(z[t].reshape(-1), dz[t].reshape(-1))
-        for b in range(lengths.size):
+            for b in range(first, last):
+                _copy(z[t, b].reshape(-1), dz[t, b].reshape(-1))
+        for b in range(first, ends):
             if t >= lengths[b]:
                 for s in range(ds.shape[0]):
-                    _copy(ds[s, b], held[b, s])
+                    _copy(ds[s, b], held[s, b])
                     _clear(ds[s, b])
         if zoned.size:
-            _split(t, ds, zoned, kept, share)
+            _split(t, first, last, ds, zoned, kept, share)
         for stage in range(1, -1, -1):
-            if stage == 1:
-                second(t, dz, states, weights, flags, ds, dweights)
-            else:
-                step(t, dz, states, weights, flags, ds, dweights)
-            _add_transposed(stage, t, dz, plan, panels, ds, mask, scratch)
+            for b in range(first, last, block):
+                if stage == 1:
+                    second(t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK])
+                else:
+                    step(t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK])
+            _add_transposed(stage, t, first, last, dz, plan, panels, ds, mask, scratch)
         for s in range(zoned.shape[0]):
-            _add(zoned[s].reshape(-1), ds[s].reshape(-1))
-        for b in range(lengths.size):
+            for b in range(first, last):
+                _add(zoned[s, b], ds[s, b])
+        for b in range(first, ends):
             if t >= lengths[b]:
                 for s in range(ds.shape[0]):
-                    _copy(held[b, s], ds[s, b])
+                    _copy(held[s, b], ds[s, b])
                 _clear(dz[t, b].reshape(-1))
-    _record(0, ds, dstates, exponents, power)
+        if dx.size:
+            _input_gradient(t, first, last, dz, inputs, panels, dx)
+    _record(0, first, last, ds, dstates, exponents, power)
 
 
 @inline
-def _add_transposed(stage, t, dz, plan, panels, ds, mask, scratch):
+def _add_transposed(stage, t, first, last, dz, plan, panels, ds, mask, scratch):
     """ds[source] += dz_t W^T for the products of one stage."""
-    B, width, H = dz.shape[1], dz.shape[2] * dz.shape[3], dz.shape[3]
+    B, H, width = dz.shape[1], dz.shape[3], dz.shape[2] * dz.shape[3]
     for m in range(plan.shape[0]):
         if plan[m, 0] == stage:
-            source, first, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
-            masked = mask.size > 0 and plan[m, 5] != 0
-            if masked:
-                _clear(scratch.reshape(-1))
-            target = scratch if masked else ds[source]
-            add_packed_product(dz[t].reshape((B, width)), first, panels, at, count, target, 0, H)
-            if masked:
-                _multiply(scratch.reshape(-1), mask.reshape(-1), scratch.reshape(-1))
-                _add(scratch.reshape(-1), ds[source].reshape(-1))
+            source, column, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
+            row = (t * B + first) * width + column
+            if mask.size and plan[m, 5]:
+                for b in range(first, last):
+                    _clear(scratch[b])
+                add_packed_product(dz, row, width, panels, at, count, scratch, first * H, H, last - first, H)
+                for b in range(first, last):
+                    _multiply(scratch[b], mask[b], scratch[b])
+                    _add(scratch[b], ds[source, b])
+            else:
+                target = (source * B + first) * H
+                add_packed_product(dz, row, width, panels, at, count, ds, target, H, last - first, H)
 
 
-@kernel
-def _split(t, ds, zoned, kept, share):
+@inline
+def _input_gradient(t, first, last, dz, inputs, panels, dx):
+    """dx_t = dz_t W_ih^T."""
+    B, D, width = dx.shape[1], dx.shape[2], dz.shape[2] * dz.shape[3]
+    row = t * B + first
+    for b in range(first, last):
+        _clear(dx[t, b])
+    for m in range(inputs.shape[0]):
+        add_packed_product(dz, row * width + inputs[m, 0], width, panels, inputs[m, 2], inputs[m, 1], dx, row * D, D,
+                           last - first, D)  # fmt: skip
+
+
+@lean
+def _split(t, first, last, ds, zoned, kept, share):
     """zoned = k ds, which the states before step t receive as it is; ds <- (1 - k) ds, which goes through the step."""
     one = ds.dtype.type(1)
     constant = ds.dtype.type(share)
     for s in range(zoned.shape[0]):
-        for b in range(ds.shape[1]):
+        for b in range(first, last):
             through, past = ds[s, b], zoned[s, b]
             for j in range(through.size):
                 k = ds.dtype.type(kept[s, t, b, j]) if kept.shape[1] else constant
@@ -241,10 +283,10 @@ def _inflow(ds, dy, t, b, power):
             dh[j] += inflow[j] * factor
 
 
-@kernel
-def _record(t, ds, dstates, exponents, power):
+@lean
+def _record(t, first, last, ds, dstates, exponents, power):
     """Rescale rows which have drifted, then keep dL/ds_t and the rows' exponents."""
-    for b in range(exponents.shape[1]):
+    for b in range(first, last if exponents.size else first):
         largest = 0.0
         for s in range(ds.shape[0]):
             for j in range(ds.shape[2]):
@@ -255,9 +297,9 @@ def _record(t, ds, dstates, exponents, power):
                 _rescale(ds, b, -exponent)
                 power[b] += exponent
         exponents[t, b] = power[b]
-    if dstates.size:
-        for s in range(ds.shape[0]):
-            _copy(ds[s].reshape(-1), dstates[s, t].reshape(-1))
+    for s in range(dstates.shape[0]):
+        for b in range(first, last):
+            _copy(ds[s, b], dstates[s, t, b])
 
 
 @inline
@@ -278,7 +320,7 @@ def _power_of_two(exponent):
     return from_float_bits(max(exponent + 1023, 0) << 52)
 
 
-@kernel
+@lean
 def add_column_sums(rows, out):
     """out[j] += rows[n - 1, j], then rows[n - 2, j], down to rows[0, j]; `out` is float64 whatever the rows are.
 

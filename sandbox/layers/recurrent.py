@@ -9,20 +9,23 @@ A `Layer` owns its parameters and the workspace of its last forward pass. What f
 Arrays are time-major: x (T, B, D), states (T + 1, B, H).
 """
 
+import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from sandbox import archive, memory
+from sandbox import archive, memory, threads
 from sandbox.errors import UsageError, unknown
 from sandbox.jit import first_class
-from sandbox.kernels import gemm, scan
+from sandbox.kernels import gemm, scan, weights
 from sandbox.layers.module import check_array, check_generator, check_lengths, check_rate
-from sandbox.layers.weights import CellWeights, runs
+from sandbox.layers.weights import CellWeights
 
 __all__ = ["Gradients", "Layer", "Trajectory"]
+
+NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -163,7 +166,7 @@ class Layer(CellWeights):
                            (self.cell.step_forward, scan.STEP_FORWARD, scan.no_step_forward),
                            (self.cell.step_backward, scan.STEP_BACKWARD, scan.no_step_backward))]  # fmt: skip
         self._flags = np.array(self.cell.flags(self.options), np.int64)
-        self._buffers = np.empty(0, self.dtype), np.empty(0, self.dtype)
+        self._buffers, self._planned = (np.empty(0, self.dtype), np.empty(0, self.dtype)), (None, ())
         self.last = self.passed = None
 
     def __repr__(self):
@@ -251,13 +254,13 @@ class Layer(CellWeights):
         self._draw_noise(T, B, training, resume)
         self.refresh()
         trail[:, 0] = start
-        z.reshape(T * B, G * H)[:] = self._bias_row()
-        for source, target, count in self._input_runs:
-            panels = gemm.pack(self.weights["W_ih"], source * H, count * H)
-            gemm.add_product(x.reshape(T * B, -1), 0, panels, z.reshape(T * B, G * H), target * H, count * H)
-        scan.forward(*self._steps[0], z, self._plans[0], self._pack(False), trail, self._rows(), self._flags,
-                     np.zeros(0, np.int64) if lengths is None else lengths, self._mask, self._kept,
-                     self.zoneout)  # fmt: skip
+        weights.prepare(self.vector, self._made, self._biases, self._bias, self._units, self._rows, self._packed[0],
+                        self._panels[0])  # fmt: skip
+        kernel = functools.partial(scan.forward, *self._steps[0])
+        arguments = (x, self._inputs[0], self._bias, z, self._recurrent[0], self._panels[0], trail, self._rows,
+                     self._flags, NONE if lengths is None else lengths, self._mask, self._kept, self.zoneout,
+                     np.empty(self._mask.shape, self.dtype))  # fmt: skip
+        threads.share(B, scan.BLOCK, self._work(T, B), lambda first, last: kernel(first, last, *arguments))
         self.last = Trajectory(
             x=x,
             states=dict(zip(cell.states, trail, strict=False)),
@@ -317,18 +320,16 @@ class Layer(CellWeights):
         dz = np.empty_like(z) if keep_tape else z
         if not keep_tape:
             self.last = None  # before the tape is touched: an interrupt must not leave a spoilt one that looks whole
-        wanted = parameters and not log_scale
-        if wanted and not accumulate:
-            self._sums[:], self._row_sums[:] = 0, 0
-        row_sums = self._row_sums if wanted else np.zeros_like(self._row_sums)
-        lengths = np.zeros(0, np.int64) if run.lengths is None else run.lengths
-        scan.backward(*self._steps[1], z, dz, self._plans[1], self._pack(True), trail, self._rows(), self._flags,
-                      lengths, self._mask, self._kept, self.zoneout, dy, ds, every, row_sums,
-                      exponents)  # fmt: skip
+        wanted, inputs = parameters and not log_scale, inputs and not log_scale
+        row_sums = self._row_sums if wanted and accumulate else np.zeros((-(-B // scan.BLOCK), *self._rows.shape))
+        dx = np.empty((T, B, self.input_size), self.dtype) if inputs else self._empty(3)
+        weights.pack_all(self.vector, self._made, self._packed[1], self._panels[1])
+        self._run_backward(run, z, dz, trail, dy, ds, every, row_sums, exponents, dx)
         if wanted:
+            self._row_sums = row_sums
             self._parameter_gradients(run, trail, dz, accumulate)
         found = Gradients(
-            x=self._input_gradient(dz) if inputs and not log_scale else None,
+            x=dx if inputs else None,
             parameters=self.gradients if wanted else None,
             start=dict(zip(self.cell.states, ds[:S], strict=True)),
             states=dict(zip(self.cell.states, every[:S], strict=True)) if every_state else None,
@@ -338,41 +339,39 @@ class Layer(CellWeights):
         self.passed = run, found
         return found
 
+    def _run_backward(self, run, z, dz, trail, dy, ds, every, row_sums, exponents, dx):
+        T, B, _, H = z.shape
+        lengths = NONE if run.lengths is None else run.lengths
+        room = (np.empty((len(ds) if lengths.size else 0, B, H), self.dtype),
+                np.empty((len(self._kept), B, H), self.dtype),
+                np.empty(self._mask.shape, self.dtype), np.zeros(B, np.int64))  # fmt: skip
+        kernel = functools.partial(scan.backward, *self._steps[1])
+        arguments = (z, dz, self._recurrent[1], self._panels[1], trail, self._rows, self._flags, lengths, self._mask,
+                     self._kept, self.zoneout, dy, ds, every, row_sums, exponents, self._inputs[1], dx, *room)
+        threads.share(B, scan.BLOCK, self._work(T, B), lambda first, last: kernel(first, last, *arguments))
+
     def _parameter_gradients(self, run, trail, dz, accumulate):
-        T, B, G, H = dz.shape
-        flat, gradients = dz.reshape(T * B, G * H), self.weight_gradients
+        T, B = dz.shape[:2]
         if not accumulate:
-            for gradient in gradients.values():
-                gradient[:] = 0
-        for source, target, count in self._input_runs:
-            x = run.x.reshape(T * B, -1)
-            gemm.add_transposed_product(x, flat, target * H, count * H, gradients["W_ih"], source * H)
-        states = self.cell.states + self.cell.auxiliary
-        for product, source, target, count in self.product_runs:
-            rows = trail[states.index(product.source), product.stage : T + product.stage]
-            if self._mask.size and self.cell.sees_h(product):
-                rows = rows * self._mask
-            gemm.add_transposed_product(rows.reshape(T * B, H), flat, target * H, count * H, gradients[product.weight],
-                                        source * H)  # fmt: skip
-        scan.add_column_sums(flat, self._sums)
-        for name, columns in self.cell.biases.items():
-            for source, target, count in runs(columns, self.cell.tape):
-                gradients[name][source * H : (source + count) * H] = self._sums[target * H : (target + count) * H]
-        for name, row in zip(self.cell.per_unit, self._row_sums, strict=False):
-            gradients[name][:] = row
+            self.gradient[:], self._made_gradient[:], self._sums[:] = 0, 0, 0
+        arguments = (run.x, trail, self._mask, dz, *self._gradient_plan(T, B), self.gradient, self._made_gradient,
+                     self._sums)  # fmt: skip
+        parts = threads.parts(len(self.cell.tape) * self.hidden_size // gemm.width(self.dtype), self._work(T, B))
+        threads.share(parts, 1, self._work(T, B), lambda part, _: weights.gradients(part, parts, *arguments))
+        weights.settle(self.gradient, self._made_gradient, self._biases, self._sums, self._units, self._row_sums)
         if self.cell.derived is not None:
-            found = self.cell.derived.pull_back(self.parameters, self.weights, gradients, self.options)
+            found = self.cell.derived.pull_back(self.parameters, self.weights, self.weight_gradients, self.options)
             for name, value in found.items():
                 self.gradients[name][:] = value
 
-    def _input_gradient(self, dz):
-        T, B, G, H = dz.shape
-        dx = np.zeros((T, B, self.input_size), self.dtype)
-        for source, target, count in self._input_runs:
-            panels = gemm.pack(self.weights["W_ih"], source * H, count * H, transpose=True)
-            flat = dx.reshape(T * B, -1)
-            gemm.add_product(dz.reshape(T * B, G * H), target * H, panels, flat, 0, self.input_size)
-        return dx
+    def _gradient_plan(self, T, B):
+        if self._planned[0] != (T, B):
+            self._planned = (T, B), self._plan_gradients(T, B)
+        return self._planned[1]
+
+    def _work(self, T, B):
+        """Multiply-adds of a pass in one direction, near enough."""
+        return T * B * (len(self.cell.tape) * self.hidden_size * (self.input_size + self.hidden_size))
 
     def _inflow(self, dy, T, B):
         """dy by output, (O, T, B, H); no outputs at all if there is none."""

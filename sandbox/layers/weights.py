@@ -1,5 +1,6 @@
 """The weights of a cell: what is learned, what is derived from it, how it starts, and how products are laid out."""
 
+import itertools
 import math
 from numbers import Real
 
@@ -46,35 +47,78 @@ class CellWeights(Module):
         input_init = usual if input_init is None else input_init
         if not (rng is None and init == input_init == "zeros"):
             check_generator("rng", rng, "init")
-        self._plan_products()
+        self._plan()
         self._initialise(rng, init, _finite("gain", gain), input_init, chrono)
 
-    def _plan_products(self):
-        """Where every recurrent product reads and writes, and room for its packed weights."""
-        cell, H, states = self.cell, self.hidden_size, self.cell.states + self.cell.auxiliary
-        self._input_runs = runs(cell.gates, cell.tape)
-        self.product_runs, plans, sizes = [], ([], []), [0, 0]
-        panel = gemm.width(self.dtype)
-        for product in cell.products:
-            for source, target, count in runs(product.columns, cell.tape):
-                self.product_runs.append((product, source, target, count))
-                row = product.stage, states.index(product.source), target * H, count * H
-                for way, (depth, wide) in enumerate(((H, count * H), (count * H, H))):
-                    plans[way].append((*row, sizes[way], cell.sees_h(product)))
-                    sizes[way] += -(-wide // panel) * depth * panel
-        self._plans = [np.array(plan, np.int64).reshape(len(plan), 6) for plan in plans]
+    def _plan(self):
+        """Where every product reads and writes, for the kernels; see `kernels.scan` and `kernels.weights`."""
+        cell, H, D, tape = self.cell, self.hidden_size, self.input_size, self.cell.tape
+        states, wide, panel = cell.states + cell.auxiliary, len(tape) * self.hidden_size, gemm.width(self.dtype)
+        self.product_runs = [(product, *run) for product in cell.products for run in runs(product.columns, tape)]
+        inputs, recurrent, packed, sizes = ([], []), ([], []), ([], []), [0, 0]
+        for product, source, target, count in [(None, *run) for run in runs(cell.gates, tape)] + self.product_runs:
+            kind, at, stride = self._place("W_ih" if product is None else product.weight)
+            deep = D if product is None else H
+            for way, (depth, columns) in enumerate(((deep, count * H), (count * H, deep))):
+                packed[way].append((kind, at + source * H, stride, depth, columns, way, sizes[way]))
+                if product is None:
+                    inputs[way].append((target * H, count * H, sizes[way]))
+                else:
+                    row = product.stage, states.index(product.source), target * H, count * H, sizes[way]
+                    recurrent[way].append((*row, cell.sees_h(product)))
+                sizes[way] += -(-columns // panel) * depth * panel
+        self._inputs, self._recurrent, self._packed = ([_table(part, n) for part in parts]
+                                                       for parts, n in ((inputs, 3), (recurrent, 6), (packed, 7)))  # fmt: skip
         self._panels = [np.empty(size, self.dtype) for size in sizes]
-        self._sums = np.zeros(len(cell.tape) * H)
-        self._row_sums = np.zeros((len(cell.per_unit) + len(cell.constants), H))
+        places = [(name, *run) for name, columns in cell.biases.items() for run in runs(columns, tape)]
+        self._biases = _table([(*self._place(name, source * H), count * H, target * H)
+                               for name, source, target, count in places], 4)  # fmt: skip
+        self._units = _table([self._place(name, 0) for name in cell.per_unit], 2)
+        self._bias, self._sums = np.zeros(wide, self.dtype), np.zeros(wide)
+        self._rows = np.zeros((len(cell.per_unit) + len(cell.constants), H), self.dtype)
+        self._row_sums = np.zeros((0, *self._rows.shape))
+
+    def _place(self, name, offset=None):
+        """Which array a weight is in (0: the parameters, 1: what is derived), its first element, and the distance
+        between its rows; or with an offset the first two, so many elements on."""
+        made = name in self._made_blocks
+        at = (self._made_blocks if made else self.blocks)[name][0]
+        return (int(made), at, self.weights[name].shape[-1]) if offset is None else (int(made), at + offset)
+
+    def _plan_gradients(self, T, B):
+        """Tables for the products source^T dz: see `kernels.weights`."""
+        cell, H, D, tape = self.cell, self.hidden_size, self.input_size, self.cell.tape
+        states = cell.states + cell.auxiliary
+        sources, found = [(0, 0, D, 0)], [(0, "W_ih", *run) for run in runs(cell.gates, tape)]
+        for product, *run in self.product_runs:
+            first = (states.index(product.source) * (T + 1) + product.stage) * B * H
+            source = 1, first, H, int(cell.sees_h(product))
+            if source not in sources:
+                sources.append(source)
+            found.append((sources.index(source), product.weight, *run))
+        taking = [tuple(sorted(n for n, (_, _, _, target, count) in enumerate(found) if target <= column < target + count))
+                  for column in range(len(tape))]  # fmt: skip
+        segments, table = [], []
+        for takers, columns in itertools.groupby(range(len(tape)), key=lambda column: taking[column]):
+            columns = list(columns)
+            segments.append((columns[0] * H, len(columns) * H, len(table), len(table) + len(takers)))
+            for source, name, block, target, _ in (found[n] for n in sorted(takers, key=lambda n: found[n][0])):
+                kind, at, stride = self._place(name)
+                table.append((source, kind, at + (block + columns[0] - target) * H, stride))
+        return _table(segments, 4), _table(sources, 4), _table(table, 4)
 
     def _point_to(self, vector, gradient):
         super()._point_to(vector, gradient)
         shapes = self.cell.weight_shapes(self.input_size, self.hidden_size)
         made = self.cell.derived.names if self.cell.derived else ()
-        self.weights = {name: np.zeros(shape, self.dtype) if name in made else self.parameters[name]
-                        for name, shape in shapes.items()}  # fmt: skip
-        self.weight_gradients = {name: np.zeros(shape, self.dtype) if name in made else self.gradients[name]
-                          for name, shape in shapes.items()}  # fmt: skip
+        sizes = [math.prod(shapes[name]) for name in made]
+        ends = list(itertools.accumulate(sizes))
+        self._made_blocks = {name: (end - size, end) for name, size, end in zip(made, sizes, ends, strict=True)}
+        self._made, self._made_gradient = (np.zeros(sum(sizes), self.dtype) for _ in range(2))
+        self.weights, self.weight_gradients = (
+            {name: part[slice(*self._made_blocks[name])].reshape(shape) if name in made else own[name]
+             for name, shape in shapes.items()}
+            for part, own in ((self._made, self.parameters), (self._made_gradient, self.gradients)))  # fmt: skip
 
     def bind(self, vector, gradient):
         """Keep parameters and gradient in these arrays from now on, with the values they have."""
@@ -117,6 +161,8 @@ class CellWeights(Module):
 
     def refresh(self):
         """Make the derived weights anew from the parameters, as every forward pass does."""
+        for number, name in enumerate(self.cell.constants, len(self.cell.per_unit)):
+            self._rows[number] = self.options[name]
         if self.cell.derived is not None:
             made = self.cell.derived.make(self.parameters, self.options)
             for name, value in made.items():
@@ -144,29 +190,9 @@ class CellWeights(Module):
                 for product in self.cell.products if product.source == self.cell.states[0]
                 for column in product.columns}  # fmt: skip
 
-    def _bias_row(self):
-        """All biases in the order of the tape: (G * H,)."""
-        H, row = self.hidden_size, np.zeros(len(self.cell.tape) * self.hidden_size, self.dtype)
-        for name, columns in self.cell.biases.items():
-            for source, target, count in runs(columns, self.cell.tape):
-                row[target * H : (target + count) * H] = self.weights[name][source * H : (source + count) * H]
-        return row
 
-    def _rows(self):
-        """Weights of one number per unit, and constants, as rows: (P, H)."""
-        rows = [self.weights[name] for name in self.cell.per_unit]
-        rows += [np.full(self.hidden_size, self.options[name], self.dtype) for name in self.cell.constants]
-        return np.stack(rows) if rows else np.empty((0, self.hidden_size), self.dtype)
-
-    def _pack(self, transpose):
-        """The recurrent weights as panels, one product after the other."""
-        H, panels, plan = self.hidden_size, self._panels[transpose], self._plans[transpose]
-        for (product, source, _, count), row in zip(self.product_runs, plan, strict=True):
-            depth, wide = (count * H, H) if transpose else (H, count * H)
-            shape = -(-wide // gemm.width(self.dtype)), depth, gemm.width(self.dtype)
-            part = panels[row[4] : row[4] + math.prod(shape)].reshape(shape)
-            gemm.pack_into(self.weights[product.weight], source * H, wide, part, transpose)
-        return panels
+def _table(rows, columns):
+    return np.array(rows, np.int64).reshape(len(rows), columns)
 
 
 def runs(names, tape):

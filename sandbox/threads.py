@@ -1,0 +1,90 @@
+"""Threads within one run: who does which sequences, or which columns of a gradient.
+
+Kernels let go of Python's lock, and every number they make is one chain of operations in a written order which a single
+thread does from start to end. What is shared out is whole chains: the bits are those of one thread, however many there
+are. A thread takes its sequences through all steps; it waits for the others once in a pass, never at a step.
+
+In a sweep every run has one thread and the points are what runs at once: `SANDBOX_THREADS=1` in all worker processes.
+"""
+
+import functools
+import os
+from concurrent.futures import ThreadPoolExecutor, wait
+
+from sandbox import provenance
+from sandbox.errors import UsageError
+
+__all__ = ["count", "share", "use"]
+
+VARIABLE = "SANDBOX_THREADS"
+WORTH = 2_000_000  # multiply-adds that a further thread is woken for: 20 to 60 us, as long as it takes to wake it
+_chosen: int | None = None
+
+
+def count() -> int:
+    """How many threads one run may have: as `use` said, else `SANDBOX_THREADS`, else one for each core.
+
+    Raises
+    ------
+    UsageError
+        The variable is no whole number from 1.
+    """
+    return _chosen or _usual(os.environ.get(VARIABLE))
+
+
+@functools.cache
+def _usual(text) -> int:
+    if not text:
+        return provenance.cores()
+    if not (text.isascii() and text.isdigit() and int(text)):
+        raise UsageError(f"{VARIABLE} must be a whole number from 1, got {text}")
+    return int(text)
+
+
+def use(threads: int | None) -> None:
+    """Let one run have so many threads from now on; None for what `SANDBOX_THREADS` or the machine says."""
+    global _chosen
+    if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
+        raise UsageError(f"threads must be a whole number from 1, got {threads}")
+    _chosen = threads
+
+
+def parts(units: int, work: float) -> int:
+    """How many threads `units` pieces of work are worth, `work` multiply-adds in all."""
+    return max(1, min(count(), units, int(work // WORTH)))
+
+
+def share(items: int, unit: int, work: float, do) -> None:
+    """Call ``do(first, last)`` for ranges that make up 0 to items, at once on as many threads as pay.
+
+    Parameters
+    ----------
+    items, unit : int
+        Ranges begin at multiples of `unit`.
+    work : float
+        Multiply-adds of it all.
+    do : callable
+        Called in this thread for the first range.
+    """
+    units = -(-items // unit)
+    shares = parts(units, work)
+    if shares == 1:
+        do(0, items)
+        return
+    edges = [min(units * n // shares * unit, items) for n in range(shares + 1)]
+    others = [_pool(count()).submit(do, *edges[n : n + 2]) for n in range(1, shares)]
+    try:
+        do(*edges[:2])
+    finally:
+        wait(others)  # an interrupt as well: they write into arrays that the caller goes on to use
+    for other in others:
+        other.result()
+
+
+@functools.cache
+def _pool(threads):
+    return ThreadPoolExecutor(threads, "sandbox")
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_pool.cache_clear)  # a child has none of its parent's threads
