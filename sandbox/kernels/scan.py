@@ -30,7 +30,7 @@ without rows is a cell without a recurrent product.
 
 import numpy as np
 
-from sandbox.jit import float_bits, from_float_bits, inline, lean, types
+from sandbox.jit import call, float_bits, from_float_bits, inline, lean, types
 from sandbox.kernels.gemm import add_packed_product
 
 BLOCK = 8  # sequences whose sums over steps are kept together, whoever works on them
@@ -71,9 +71,9 @@ def forward(step, second, first, last, x, inputs, bias, z, plan, panels, states,
         for stage in range(2):  # a loop, so that the products are compiled once
             _add_products(stage, t, first, last, z, plan, panels, states, mask, scratch)
             if stage == 0:
-                step(t, first, last, z, states, weights, flags)
+                call(step, (t, first, last, z, states, weights, flags))
             else:
-                second(t, first, last, z, states, weights, flags)
+                call(second, (t, first, last, z, states, weights, flags))
         if kept.shape[0]:
             _zone_out(t, first, last, states, kept, share)
         for b in range(first, last if lengths.size else first):
@@ -167,9 +167,9 @@ def backward(step, second, first, last, z, dz, plan, panels, states, weights, fl
         for stage in range(1, -1, -1):
             for b in range(first, last, block):
                 if stage == 1:
-                    second(t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK])
+                    call(second, (t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK]))
                 else:
-                    step(t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK])
+                    call(step, (t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK]))
             _add_transposed(stage, t, first, last, dz, plan, panels, ds, mask, scratch)
         for s in range(zoned.shape[0]):
             for b in range(first, last):

@@ -130,11 +130,11 @@ def _hide(a_block, to, wide, k, block, mask):
 @lean
 def _add_sums(dz, k, block, width, column, columns, sums):
     """sums += the rows of dz before row k, from the last to the first."""
-    flat = dz.reshape(-1)
+    flat, some = dz.reshape(-1), sums[column : column + columns]
     for i in range(k - 1, k - 1 - block, -1):
-        at = i * width + column
-        for j in range(columns):
-            sums[column + j] += flat[at + j]
+        row = flat[i * width + column : i * width + column + columns]
+        for j in range(row.size):
+            some[j] += row[j]
 
 
 def _plain_gradients(part, parts, x, states, mask, dz, segments, sources, runs, vector, made, sums):
