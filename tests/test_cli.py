@@ -230,6 +230,7 @@ def test_a_failing_point_is_named_and_the_exit_code_says_so(here):
         ("show " + "x" * 5000, "unknown run 'xxx"),
         ("describe toyy", "did you mean 'toy'?"),
         ("rum toy", "unknown command 'rum'; did you mean 'run'?"),
+        ("toy", "unknown command 'toy' (an experiment: sandbox run toy)"),
         ("describe toy --hidden 4", "--hidden must be given with a cell, got it with experiment toy"),
         ("describe adding --input-size 4", "--input-size must be given with a cell, got it with task adding"),
         ("describe nothing --layers 2", "unknown experiment, cell or task 'nothing'"),

@@ -170,7 +170,7 @@ def test_a_point_that_takes_too_long(here):
         ("--sample 0", "--sample must be"),
         ("--sample x", "--sample must be K or K:SEED, got x"),
         ("--jobs 0", "0 is not in the range"),
-        ("--jobs two", "'two' is not a valid integer"),
+        ("--jobs two", "'two' is not a valid whole number"),
         ("--executor slurm", "'slurm' is not one of"),
         ("--scheduler tcp://localhost:1", "--scheduler must be given together with --executor dask"),
         ("--timeout-per-point 0", "is not in the range"),
@@ -187,6 +187,12 @@ def test_bad_flags(here, flags, message):
     assert result.exit_code == 2 and result.stdout == ""
     assert re.fullmatch(r"error: [^\n]+\n", result.stderr) and message in result.stderr
     assert not Path("results").exists()
+
+
+def test_a_bad_default_of_jobs_names_its_variable(here, monkeypatch):
+    monkeypatch.setenv("SANDBOX_JOBS", "x")
+    said = run("run", "toy", "--dry-run").stderr
+    assert said == "error: invalid value for '--jobs' / '-j': 'x' is not a valid whole number (from SANDBOX_JOBS)\n"
 
 
 def test_help_has_sections(here):
