@@ -110,6 +110,22 @@ def test_what_failed_is_run_again(here):
     assert len(runs()) == 2 and json.loads(runs()[0].read_text())["statuses"] == {"ok": 16}
 
 
+def test_nothing_has_failed(here):
+    run("run", "toy", "--hidden", "8")
+    run("run", "toy", "--hidden", "4")
+    for flags in ((), ("--dry-run",)):
+        result = run("run", "toy", "--only-failed", "--hidden", "4,8,16", *flags)
+        assert (result.exit_code, result.stdout) == (0, "") and len(runs()) == 2
+        assert result.stderr == "none of the 16 points that were run has failed: nothing to do\n"
+
+
+def test_copied_points_are_told(here):
+    first = run("run", "toy", "--hidden", "8")
+    second = run("run", "toy", "--hidden", "8,16")
+    assert "copied" not in first.stderr
+    assert second.stderr.startswith(f"8 of 16 points are done, copied from {runs()[0].parent}/\n")
+
+
 def test_a_run_goes_on(here):
     run("run", "toy")
     assert run("run", "toy", "--resume", "latest").stderr.startswith("all 16 points are done in ")
