@@ -26,6 +26,8 @@ from sandbox.report import Column, Table
 )
 def toy(cell, gain, lr, seed):
     """A toy."""
+    if os.environ.get("TOY_FAIL"):
+        raise ValueError("told to")
     loss = gain + lr * (1 + seed / 10) + float(os.environ.get("TOY_SHIFT", "0"))
     return {"loss": loss, "floor": 0.0, "speed": 1 / loss, "cause": "weights"}, {"c": {"x": [0, 1], "y": [loss, 2.0]}}
 '''
@@ -169,3 +171,12 @@ def test_a_run_that_cannot_be_made_again(runs):
     (runs[0].parents[2] / "experiments" / "toy.py").unlink()
     done = call("reproduce", runs[0])
     assert done.exit_code == 2 and done.stderr.startswith("error: unknown experiment 'toy'")
+
+
+def test_a_part_of_a_grid_is_made_again_as_a_part(runs, monkeypatch):
+    monkeypatch.setenv("TOY_FAIL", "1")
+    call("run", "toy", "--lr", "0.3", "--jobs", 1)
+    monkeypatch.delenv("TOY_FAIL")
+    assert call("run", "toy", "--lr", "0.1,0.3", "--gain", "2,8", "--only-failed", "--jobs", 1).exit_code == 0
+    done = call("reproduce", "toy", "--jobs", 1)
+    assert done.exit_code == 0 and done.stdout.startswith("identical"), done.output
