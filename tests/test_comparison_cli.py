@@ -103,8 +103,8 @@ def test_nothing_matched_is_exit_1(runs):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "compare must have two runs or more, got 0 (or one run and --to published)"),
-        (("toy",), "compare must have two runs or more, got 1 (or one run and --to published)"),
+        ((), "compare must have two runs or more, got 0 (or one run and --to published;"),
+        (("toy",), "compare must have two runs or more, got 1 (or one run and --to published; cells of one run: "),
         (("toy", "nothing"), "unknown run 'nothing'"),
         (("toy", "toy", "--by", "gian"), "unknown axis 'gian'; did you mean 'gain'?"),
         (("toy", "toy", "--by", "cell,,gain"), "--by must be names with commas between, got cell,,gain"),
@@ -171,6 +171,18 @@ def test_a_run_that_cannot_be_made_again(runs):
     (runs[0].parents[2] / "experiments" / "toy.py").unlink()
     done = call("reproduce", runs[0])
     assert done.exit_code == 2 and done.stderr.startswith("error: unknown experiment 'toy'")
+
+
+def test_a_run_without_rows_is_refused(runs):
+    info = json.loads((runs[1] / "run.json").read_text())
+    empty = runs[1].with_name("2199-01-01T00-00-00-aaa")
+    empty.mkdir()
+    (empty / "journal").touch()
+    (empty / "run.json").write_text(json.dumps({**info, "status": "running", "rows": 0, "started": "2199-01-01"}))
+    for arguments in (("compare", runs[0], "toy"), ("reproduce", "toy")):
+        done = call(*arguments)
+        said = "error: results/toy/2199-01-01T00-00-00-aaa must have rows to be compared, got none (broken off)\n"
+        assert (done.exit_code, done.stderr, done.stdout) == (2, said, "")
 
 
 def test_a_part_of_a_grid_is_made_again_as_a_part(runs, monkeypatch):
