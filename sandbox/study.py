@@ -402,7 +402,8 @@ def _fits(made: Plan, path: Path) -> bool:
 
 def _writer(planned: Plan, command: str) -> RunWriter:
     if planned.resumed is not None:
-        return RunWriter.resume(planned.resumed)
+        points = len(planned.todo) + sum(map(len, planned.done.values()))
+        return RunWriter.resume(planned.resumed, points)  # one of --only-failed was to have less
     experiment = planned.experiment
     table, picture = (shown and shown.as_dict() for shown in (experiment.table, experiment.picture))
     facts = {
