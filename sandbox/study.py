@@ -211,10 +211,18 @@ def resumption(experiment: Experiment | str, run: str, root: Path | str = "resul
 
 
 def repetition(run: Run, root: Path | str) -> Plan:
-    """Return the plan of running every point of a run again, into a new one; errors as in `plan`."""
+    """Return the plan of running every point of a run again, into a new one; errors as in `plan`.
+
+    Of a run that was to have a part of its grid only, as with `only_failed`, these are the points it has rows of.
+    """
     settings, selection = _asked(run.info)
-    return plan(run.info["experiment"], run.axes, settings, seeds=run.info["seeds"], selection=selection, root=root,
+    made = plan(run.info["experiment"], run.axes, settings, seeds=run.info["seeds"], selection=selection, root=root,
                 force=True)  # fmt: skip
+    if run.info["points"] == len(made.points):
+        return made
+    keys = set(run.keys)
+    points = [point for point in made.points if key_of(point) in keys]
+    return replace(made, points=points, todo=points)
 
 
 def _asked(info: Mapping) -> tuple[dict[str, str], Selection]:
@@ -394,7 +402,8 @@ def _fits(made: Plan, path: Path) -> bool:
 
 def _writer(planned: Plan, command: str) -> RunWriter:
     if planned.resumed is not None:
-        return RunWriter.resume(planned.resumed)
+        points = len(planned.todo) + sum(map(len, planned.done.values()))
+        return RunWriter.resume(planned.resumed, points)  # one of --only-failed was to have less
     experiment = planned.experiment
     table, picture = (shown and shown.as_dict() for shown in (experiment.table, experiment.picture))
     facts = {

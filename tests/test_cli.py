@@ -230,6 +230,10 @@ def test_a_failing_point_is_named_and_the_exit_code_says_so(here):
         ("show " + "x" * 5000, "unknown run 'xxx"),
         ("describe toyy", "did you mean 'toy'?"),
         ("rum toy", "unknown command 'rum'; did you mean 'run'?"),
+        ("toy", "unknown command 'toy' (an experiment: sandbox run toy)"),
+        ("describe toy --hidden 4", "--hidden must be given with a cell, got it with experiment toy"),
+        ("describe adding --input-size 4", "--input-size must be given with a cell, got it with task adding"),
+        ("describe nothing --layers 2", "unknown experiment, cell or task 'nothing'"),
         (
             "zzz",
             "unknown command 'zzz' (choose from: bench, cells, compare, describe, env, list, plot, "
@@ -279,6 +283,19 @@ def test_describe(here):
     assert "What describe prints:\n    indented." in text
     assert "hidden units, a whole number from 1 to 16384  [default: 4]" in text
     assert "--text" in text and "columns: rate, half_life, cause" in text
+    assert "columns: rate, log10_grad_mid, " in run("describe", "vanishing").stdout  # once, though shown in two ways
+
+
+def test_describe_says_which_variant_is_at_hand(here):
+    for name, shown in (("adding", "sum"), ("adding:hs97", "hs97")):
+        assert f"  variants  sum, hs97, mean, centred  [here: {shown}]\n" in run("describe", name).stdout
+    assert "  variants  none\n" in run("describe", "copy").stdout
+
+
+def test_options_of_a_cell_stand_in_a_column(here):
+    lines = [line for line in run("describe", "lstm:nog").stdout.splitlines() if "[here: " in line]
+    assert lines[0].startswith("  variant      of Greff") and lines[0].endswith("[here: nog]")
+    assert lines[-1].startswith("  forget_bias  initial bias")
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h"])

@@ -110,6 +110,22 @@ def test_what_failed_is_run_again(here):
     assert len(runs()) == 2 and json.loads(runs()[0].read_text())["statuses"] == {"ok": 16}
 
 
+def test_nothing_has_failed(here):
+    run("run", "toy", "--hidden", "8")
+    run("run", "toy", "--hidden", "4")
+    for flags in ((), ("--dry-run",)):
+        result = run("run", "toy", "--only-failed", "--hidden", "4,8,16", *flags)
+        assert (result.exit_code, result.stdout) == (0, "") and len(runs()) == 2
+        assert result.stderr == "none of the 16 points that were run has failed: nothing to do\n"
+
+
+def test_copied_points_are_told(here):
+    first = run("run", "toy", "--hidden", "8")
+    second = run("run", "toy", "--hidden", "8,16")
+    assert "copied" not in first.stderr
+    assert second.stderr.startswith(f"8 of 16 points are done, copied from {runs()[0].parent}/\n")
+
+
 def test_a_run_goes_on(here):
     run("run", "toy")
     assert run("run", "toy", "--resume", "latest").stderr.startswith("all 16 points are done in ")
@@ -170,7 +186,7 @@ def test_a_point_that_takes_too_long(here):
         ("--sample 0", "--sample must be"),
         ("--sample x", "--sample must be K or K:SEED, got x"),
         ("--jobs 0", "0 is not in the range"),
-        ("--jobs two", "'two' is not a valid integer"),
+        ("--jobs two", "'two' is not a valid whole number"),
         ("--executor slurm", "'slurm' is not one of"),
         ("--scheduler tcp://localhost:1", "--scheduler must be given together with --executor dask"),
         ("--timeout-per-point 0", "is not in the range"),
@@ -187,6 +203,12 @@ def test_bad_flags(here, flags, message):
     assert result.exit_code == 2 and result.stdout == ""
     assert re.fullmatch(r"error: [^\n]+\n", result.stderr) and message in result.stderr
     assert not Path("results").exists()
+
+
+def test_a_bad_default_of_jobs_names_its_variable(here, monkeypatch):
+    monkeypatch.setenv("SANDBOX_JOBS", "x")
+    said = run("run", "toy", "--dry-run").stderr
+    assert said == "error: invalid value for '--jobs' / '-j': 'x' is not a valid whole number (from SANDBOX_JOBS)\n"
 
 
 def test_help_has_sections(here):

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import CancelledError
 from contextlib import ExitStack
 from pathlib import Path
 from types import SimpleNamespace
@@ -107,18 +108,30 @@ def test_no_points_no_rows(on):
     assert list(on().run([])) == []
 
 
-def test_short_points_travel_together(on, monkeypatch):
-    sent, send = [], flight.Flight._send
+@pytest.fixture
+def sent(monkeypatch):
+    """The lists of points that are sent, one for each task."""
+    batches, send = [], flight.Flight._send
 
-    def counted(self, batches, **how):
-        sent.extend(batches)
-        send(self, batches, **how)
+    def noted(self, points, **how):
+        batches.extend(points)
+        send(self, points, **how)
 
-    monkeypatch.setattr(flight.Flight, "_send", counted)
+    monkeypatch.setattr(flight.Flight, "_send", noted)
+    return batches
+
+
+def test_short_points_travel_together(on, sent):
     rows = list(on().run(points(n=list(range(600)))))
     assert len({(row.point.values["n"], row.point.seed) for row in rows}) == len(rows) == 1200
-    assert sum(map(len, sent)) >= 1200  # points which a worker had no time for are sent again
     assert len(sent) < 200 and max(map(len, sent)) == flight.LARGEST
+
+
+def test_points_that_turn_out_long_are_shared_anew(on, sent):
+    asked = points(n=list(range(300))) + points(n=list(range(20)), wait=0.06, seeds=[0])
+    rows = list(on().run(asked))
+    assert comparable(rows) == comparable(sweep.Serial(acting()).run(asked))
+    assert sum(map(len, sent)) > len(asked)  # what a worker had no time for was sent again
 
 
 def test_an_error_of_one_point_is_a_row(on):
@@ -158,7 +171,7 @@ def test_workers_of_another_version_are_refused(on, monkeypatch):
     assert len(set(on.lines)) == len(on.lines)
 
 
-def test_a_bad_worker_is_done_without(on, running):
+def test_a_bad_worker_is_done_without(on, running, monkeypatch):
     def becomes(code):
         import sandbox.cluster.worker
         from sandbox.fingerprint import code_hash
@@ -167,6 +180,14 @@ def test_a_bad_worker_is_done_without(on, running):
 
     running.wait_for_workers(2)
     bad = min(running.nthreads())
+    send, asked = flight.Flight._send, []
+
+    def noted(self, batches, **how):
+        before = set(self.sent)
+        send(self, batches, **how)
+        asked.extend(self.sent[key].workers for key in self.sent.keys() - before if self.bad)
+
+    monkeypatch.setattr(flight.Flight, "_send", noted)
     becomes.__module__ = "__main__"  # so that it is pickled with its code
     running.run(becomes, "f" * 16, workers=[bad])
     try:
@@ -175,6 +196,7 @@ def test_a_bad_worker_is_done_without(on, running):
         running.run(becomes, None, workers=[bad])
     assert comparable(rows) == comparable(sweep.Serial(acting()).run(points(wait=0.02)))
     ours = worker.code_hash()
+    assert asked and set(asked) == {frozenset(running.nthreads()) - {bad}}
     assert on.lines == [
         f"worker {bad} refused: its code {'f' * 16} is not ours {ours} (install the same version there)"
     ]
@@ -189,26 +211,25 @@ def deserted():
         yield made
 
 
-def test_a_sweep_waits_for_workers_and_says_so_once(deserted):
+def test_a_sweep_waits_for_workers_and_says_so_once(deserted, monkeypatch):
+    looks, look = [], flight.Flight._look
+
+    def counted(self):
+        look(self)
+        looks.append(len(self.threads))
+        if len(looks) == 3:
+            deserted.scale(1)
+
+    monkeypatch.setattr(flight.Flight, "_look", counted)
+    monkeypatch.setattr(flight, "TICK", 0.0)
     lines = []
-
-    def say(line):
-        lines.append(line)
-        deserted.scale(1)
-
-    rows = list(Cluster(job(), scheduler=deserted.scheduler_address, say=say).run(points()))
-    assert lines[0] == f"waiting for workers at {deserted.scheduler_address}"
+    rows = list(Cluster(job(), scheduler=deserted.scheduler_address, say=lines.append).run(points()))
+    assert looks[:3] == [0, 0, 0] and looks[-1] == 1
+    assert lines == [
+        f"waiting for workers at {deserted.scheduler_address}",
+        "workers with 2 threads run one point at a time (start them with --nthreads 1)",
+    ]
     assert len(rows) == 24 and not any(row.failed for row in rows)
-    crowded = "workers with 2 threads run one point at a time (start them with --nthreads 1)"
-    assert lines[1:] in ([], [crowded])  # whether it looked again before the end
-
-
-def test_workers_with_many_threads(deserted):
-    deserted.scale(1)
-    lines = []
-    rows = list(Cluster(job(), scheduler=deserted.scheduler_address, say=lines.append).run(points(wait=0.06)))
-    assert len(rows) == 24
-    assert lines[-1:] == ["workers with 2 threads run one point at a time (start them with --nthreads 1)"]
 
 
 def test_a_lost_scheduler(deserted, monkeypatch):
@@ -216,6 +237,43 @@ def test_a_lost_scheduler(deserted, monkeypatch):
     address = deserted.scheduler_address
     with pytest.raises(UsageError, match=f"lost the scheduler at {address}"):
         list(Cluster(job(), scheduler=address, say=lambda line: deserted.close()).run(points()))
+
+
+def test_points_that_wait_for_a_worker_which_is_gone_come_back(running):
+    cancelled = []
+    client = SimpleNamespace(
+        loop=running.loop, status="running", nthreads=lambda: {"tcp://here:1": 1}, cancel=cancelled.extend
+    )
+    made = flight.Flight(client, job(), [], say=print, draining=lambda: False)
+    gone, here = (flight._Sent(name, points(n=[3]), False, frozenset([f"tcp://{name}:1"])) for name in ("gone", "here"))
+    made.sent = {"gone": gone, "here": here}
+    made._look()
+    assert made.sent == {"here": here} and cancelled == ["gone"] and list(made.back) == [gone.points]
+
+
+def test_tasks_that_a_scheduler_has_forgotten(running):
+    made = flight.Flight(SimpleNamespace(loop=running.loop), job(), [], say=print, draining=lambda: False)
+    with pytest.raises(OSError, match="it went away, or was restarted"):
+        made._receive(flight._Sent(None, points(n=[3]), False, None), CancelledError("acting-1"))
+
+
+def test_a_result_counts_though_its_worker_died_since(running):
+    made = flight.Flight(SimpleNamespace(loop=running.loop), job(), [], say=print, draining=lambda: False)
+    rows = list(sweep.Serial(acting()).run(points(n=[3])))
+    sent = flight._Sent(SimpleNamespace(status="lost"), points(n=[3]), False, None)
+    assert made._receive(sent, ("rows", "tcp://here:1", rows)) == rows
+
+
+def test_a_failure_that_dask_does_not_tell_of(running):
+    client = SimpleNamespace(loop=running.loop, status="running", nthreads=lambda: {"tcp://here:1": 1})
+    made = flight.Flight(client, job(), [], say=print, draining=lambda: False)
+    failed = SimpleNamespace(status="error", exception=lambda: RuntimeError("lost twice"))
+    made.seconds.append(0.1)
+    made.sent = {"a": flight._Sent(failed, points(n=[3], seeds=[0]), True, None)}
+    assert made._collect() == []  # it may still be told
+    made.looked = -flight.TICK
+    assert [(row.status, row.error) for row in made._collect()] == [("crashed", "lost twice")]
+    assert made.sent == {}
 
 
 def test_a_cluster_that_can_run_nothing(on, monkeypatch):
@@ -311,6 +369,26 @@ def test_ctrl_c_is_heard_by_the_parent_alone(tmp_path):
     assert said.startswith("dashboard ") and err == ""
 
 
+@pytest.mark.skipif(not hasattr(signal, "pthread_sigmask"), reason="has no signal masks")
+def test_workers_never_hear_ctrl_c_not_even_while_they_start(running):
+    def blocked():
+        return signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, ())
+
+    blocked.__module__ = "__main__"
+    assert set(running.run(blocked).values()) == {True}
+    assert not blocked()
+
+
+def test_an_interrupt_waits_for_its_time():
+    reached = []
+    with pytest.raises(KeyboardInterrupt), surroundings.no_interrupt():
+        signal.raise_signal(signal.SIGINT)
+        reached.append("end")
+    assert reached == ["end"]
+    with surroundings.no_interrupt():
+        pass
+
+
 @pytest.mark.slow
 def test_kernels_give_the_same_bits_on_dask():
     from sandbox.experiment import load
@@ -401,6 +479,13 @@ def test_what_travels_needs_no_package_at_a_scheduler():
         assert done.stderr == ""
 
 
+def test_settings_are_unpacked_after_the_experiment(monkeypatch):
+    packed = worker.pack(sweep.Job.of(acting(), acting().parse_settings({"offset": "7"})))
+    monkeypatch.delitem(sys.modules, "sandbox_experiment_acting")
+    worker._load.cache_clear()
+    assert worker._load(packed)[1]["offset"].size == 7
+
+
 def test_settings_that_cannot_travel():
     pytest.importorskip("cloudpickle")
     with (
@@ -422,3 +507,15 @@ def test_the_process_is_left_as_it_was(monkeypatch):
     assert os.environ["OMP_NUM_THREADS"] == "7"
     assert "MKL_NUM_THREADS" not in os.environ and "MALLOC_TRIM_THRESHOLD_" not in os.environ
     assert sys.modules["__main__"].__spec__ is spec
+
+
+def test_a_worker_that_was_given_up_is_started_again():
+    started = []
+    alive = SimpleNamespace(is_alive=lambda: True, process="old", instantiate="alive")
+    given_up = SimpleNamespace(is_alive=lambda: False, process="old", instantiate="given up")
+    loop = SimpleNamespace(add_callback=started.append)
+    tend = surroundings.Reviver(SimpleNamespace(workers={0: alive, 1: given_up}, loop=loop))
+    for times, then in enumerate([[], ["given up"], ["given up"], 2 * ["given up"]], start=1):
+        tend()  # one that is dead for the first time is being started by its nanny
+        assert started == then, times
+    assert (alive.process, given_up.process) == ("old", None)

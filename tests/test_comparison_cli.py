@@ -26,6 +26,8 @@ from sandbox.report import Column, Table
 )
 def toy(cell, gain, lr, seed):
     """A toy."""
+    if os.environ.get("TOY_FAIL"):
+        raise ValueError("told to")
     loss = gain + lr * (1 + seed / 10) + float(os.environ.get("TOY_SHIFT", "0"))
     return {"loss": loss, "floor": 0.0, "speed": 1 / loss, "cause": "weights"}, {"c": {"x": [0, 1], "y": [loss, 2.0]}}
 '''
@@ -101,8 +103,8 @@ def test_nothing_matched_is_exit_1(runs):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        ((), "compare must have two runs or more, got 0 (or one run and --to published)"),
-        (("toy",), "compare must have two runs or more, got 1 (or one run and --to published)"),
+        ((), "compare must have two runs or more, got 0 (or one run and --to published;"),
+        (("toy",), "compare must have two runs or more, got 1 (or one run and --to published; cells of one run: "),
         (("toy", "nothing"), "unknown run 'nothing'"),
         (("toy", "toy", "--by", "gian"), "unknown axis 'gian'; did you mean 'gain'?"),
         (("toy", "toy", "--by", "cell,,gain"), "--by must be names with commas between, got cell,,gain"),
@@ -169,3 +171,24 @@ def test_a_run_that_cannot_be_made_again(runs):
     (runs[0].parents[2] / "experiments" / "toy.py").unlink()
     done = call("reproduce", runs[0])
     assert done.exit_code == 2 and done.stderr.startswith("error: unknown experiment 'toy'")
+
+
+def test_a_run_without_rows_is_refused(runs):
+    info = json.loads((runs[1] / "run.json").read_text())
+    empty = runs[1].with_name("2199-01-01T00-00-00-aaa")
+    empty.mkdir()
+    (empty / "journal").touch()
+    (empty / "run.json").write_text(json.dumps({**info, "status": "running", "rows": 0, "started": "2199-01-01"}))
+    for arguments in (("compare", runs[0], "toy"), ("reproduce", "toy")):
+        done = call(*arguments)
+        said = "error: results/toy/2199-01-01T00-00-00-aaa must have rows to be compared, got none (broken off)\n"
+        assert (done.exit_code, done.stderr, done.stdout) == (2, said, "")
+
+
+def test_a_part_of_a_grid_is_made_again_as_a_part(runs, monkeypatch):
+    monkeypatch.setenv("TOY_FAIL", "1")
+    call("run", "toy", "--lr", "0.3", "--jobs", 1)
+    monkeypatch.delenv("TOY_FAIL")
+    assert call("run", "toy", "--lr", "0.1,0.3", "--gain", "2,8", "--only-failed", "--jobs", 1).exit_code == 0
+    done = call("reproduce", "toy", "--jobs", 1)
+    assert done.exit_code == 0 and done.stdout.startswith("identical"), done.output

@@ -356,6 +356,8 @@ def test_a_list_fits_its_terminal(here, monkeypatch, capsys, width):
     assert max(map(len, lines)) <= width
     assert " ".join(lines).split() == whole.split()  # no word and no number is cut
     assert (len(lines) == 2) == (width == 200)
+    if width == 60:
+        assert lines[0].split() == ["run", "status"] and lines[1].split() == ["points", "failed", "seconds", "varied"]
 
 
 def test_sql_without_its_package_says_how_to_get_it(here, monkeypatch):

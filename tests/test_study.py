@@ -282,6 +282,18 @@ def test_resuming_tries_what_failed_and_only_that_if_asked(here):
     assert len(ran) == 2 and tables(found) == tables(run(force=True))
 
 
+def test_a_run_of_what_failed_goes_on_to_its_whole_grid(here):
+    (here / "fail").touch()
+    run()
+    found = run(flags={"hidden": "9,10,11"}, only_failed=True)
+    (here / "fail").unlink()
+    found = go_on(only_failed=True)
+    assert len(ran) == 4 and len(found) == found.info["points"] == 16 and found.info["status"] == "finished"
+    found = go_on()
+    assert len(ran) == 8 and len(found) == found.info["points"] == 24 and found.info["status"] == "finished"
+    assert tables(found) == tables(run(flags={"hidden": "9,10,11"}, force=True))
+
+
 def test_resuming_with_other_code_is_refused(here, monkeypatch):
     path = interrupted(5)
     refused(lambda: resumption("vanishing", str(path)), "--resume must be a run of vanishing, got one of sample")

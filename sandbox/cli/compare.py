@@ -68,7 +68,10 @@ def _compare(runs, by, metric, same, better, fail_if, out, format) -> int:
     from sandbox.comparison.report import MOST_ROWS, PEOPLE, top, write
 
     if len(runs) < 2:
-        raise UsageError(f"compare must have two runs or more, got {len(runs)} (or one run and --to {TO})")
+        raise UsageError(
+            f"compare must have two runs or more, got {len(runs)} (or one run and --to {TO}; cells of one run: run "
+            "each by itself, which copies what is done)"
+        )
     gates = [Gate.read(text) for text in fail_if]
     sides = dict(_side(text) for text in better)
     comparison = compare(
@@ -120,8 +123,13 @@ def _refuse_with_to(ctx) -> None:
 
 def _load(names, root) -> list:
     from sandbox.results import find, load
+    from sandbox.results.folder import outline
 
-    return [load(find(name, root)) for name in names]
+    runs = [load(find(name, root)) for name in names]
+    for run in runs:
+        if len(run) == 0:
+            raise UsageError(f"{run.path} must have rows to be compared, got none ({outline(run.path)['status']})")
+    return runs
 
 
 def _names(option: str, text: str | None) -> list[str] | None:

@@ -108,9 +108,16 @@ class Commands(click.Group):
     def resolve_command(self, ctx, args):
         """Find a subcommand, or name the nearest one."""
         if args and self.get_command(ctx, args[0]) is None:
-            kind = "command" if ctx.parent is None else f"{ctx.info_name} command"
-            raise unknown(kind, args[0], self.list_commands(ctx))
+            raise self._unknown(ctx, args[0])
         return super().resolve_command(ctx, args)
+
+    def _unknown(self, ctx, name):
+        from sandbox.experiment import discover
+
+        if ctx.parent is None and name in discover():
+            return UsageError(f"unknown command '{name}' (an experiment: sandbox run {name})")
+        kind = "command" if ctx.parent is None else f"{ctx.info_name} command"
+        return unknown(kind, name, self.list_commands(ctx))
 
 
 class CommandLine(Commands):
@@ -165,6 +172,10 @@ def _click_message(error: click.ClickException) -> str:
         near = did_you_mean(error.option_name, names) or f" of {error.ctx.command_path}"
         return f"unknown option {error.option_name}{near.replace(chr(39), '')}"
     message = error.format_message()
+    if isinstance(error, click.BadParameter) and error.param is not None and error.ctx is not None:
+        if error.ctx.get_parameter_source(error.param.name) is click.core.ParameterSource.ENVIRONMENT:
+            message = f"{message.rstrip('.')} (from {error.param.envvar})"
+        message = message.replace("integer range", "whole number").replace("float range", "number")
     return message[:1].lower() + message[1:].rstrip(".")
 
 

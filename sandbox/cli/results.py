@@ -69,16 +69,23 @@ def ls_command(name, out, format):
 
 
 def _print(rows: Sequence[Sequence[str]]) -> None:
-    """Print rows in columns; on a terminal the last one is wrapped, behind the others or below them."""
+    """Print rows in columns; on a terminal the last one is wrapped, behind the others or below them.
+
+    Where not even the others fit, name and status stand above the rest.
+    """
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else sys.maxsize
     widths = [max(map(size, column)) + 2 for column in zip(*rows, strict=True)][:-1]
-    start = sum(widths)
-    if start > width:
+    above = 2 if sum(widths) > width else 0
+    indent = " " * 4 * (above > 0)
+    start = len(indent) + sum(widths[above:])
+    if max(start, sum(widths[:above])) > width:
         print_columns(rows)
         return
     below = start if width - start > WIDE else 4
     for row in rows:
-        head = "".join(map(pad, row, widths))
+        if above:
+            click.echo("".join(map(pad, row[:above], widths)).rstrip())
+        head = indent + "".join(map(pad, row[above:], widths[above:]))
         if start + size(row[-1]) <= width:
             click.echo(f"{head}{row[-1]}".rstrip())
             continue

@@ -187,6 +187,9 @@ def _run(experiment, options: dict) -> int:
         raise UsageError("--out must be a folder, got nothing")
     spread = Spread(options["jobs"], options["executor"], options["scheduler"], options["timeout_per_point"])
     planned = _resumed(experiment, options) if options["resume"] is not None else _planned(experiment, options)
+    if options["only_failed"] and not (planned.todo or planned.complete or planned.resumed):
+        click.echo(f"none of the {len(planned.points)} points that were run has failed: nothing to do", err=True)
+        return 0
     if options["dry_run"]:
         _print_plan(planned, spread)
         return 0
@@ -244,6 +247,10 @@ def run_plan(planned, spread) -> tuple[Path, int]:
     def begun(started) -> None:
         nonlocal runner
         runner = started
+        if planned.done and planned.resumed is None:
+            copied = sum(map(len, planned.done.values()))
+            where = f"{next(iter(planned.done))}/" if len(planned.done) == 1 else f"{len(planned.done)} runs"
+            progress.tell(f"{copied} of {len(planned.points)} points are done, copied from {where}")
 
     def watch(row) -> None:
         nonlocal failed

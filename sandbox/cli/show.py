@@ -27,7 +27,8 @@ def list_command():
 @click.option(
     "--direction", type=click.Choice(["forward", "both"]), default="forward", show_default=True, help="the same"
 )
-def describe_command(name, **model):
+@click.pass_context
+def describe_command(ctx, name, **model):
     """Print what there is to know of a name.
 
     Of an experiment: what it does, its axes, presets and columns. Of a cell: its equations, its options, and every
@@ -40,11 +41,22 @@ def describe_command(name, **model):
     if name not in discover() and base in cells.names():
         _describe_cell(name, **model)
     elif name not in discover() and base in tasks.names():
+        _refuse_sizes(ctx, model, "task")
         _describe_task(name)
     elif name in discover() or not did_you_mean(base, [*cells.names(), *tasks.names()]):
-        _describe_experiment(load(name))
+        experiment = load(name)
+        _refuse_sizes(ctx, model, "experiment")
+        _describe_experiment(experiment)
     else:
         raise unknown("experiment, cell or task", name, [*discover(), *cells.names(), *tasks.names()])
+
+
+def _refuse_sizes(ctx, model, kind) -> None:
+    """Refuse sizes of a model where there is none: they would say nothing of a task or an experiment."""
+    for size in model:
+        if ctx.get_parameter_source(size) is click.core.ParameterSource.COMMANDLINE:
+            flag = size.replace("_", "-")
+            raise UsageError(f"--{flag} must be given with a cell, got it with {kind} {ctx.params['name']}")
 
 
 def _describe_experiment(experiment) -> None:
@@ -60,7 +72,7 @@ def _describe_experiment(experiment) -> None:
     if experiment.presets:
         click.echo()
     if experiment.table and experiment.table.columns:
-        click.echo("\ncolumns: " + ", ".join(column.metric for column in experiment.table.columns))
+        click.echo("\ncolumns: " + ", ".join(dict.fromkeys(column.metric for column in experiment.table.columns)))
 
 
 def _listed(value) -> str:
@@ -79,9 +91,12 @@ def _describe_cell(name: str, input_size: int, output_size: int, **model) -> Non
     module = sys.modules[cell.reference.__module__]
     click.echo(f"{cells.canonical(name)}   {module.__file__}\n")
     click.echo(f"{inspect.getdoc(module)}\n\n{cell.paper}\n")
+    rows = []
     for option, value in cell.resolve(given).items():
         rule = cell.options[option]
-        click.echo(f"  {option}   {rule.help + ', ' if rule.help else ''}{rule.describe()}  [here: {value}]")
+        rows.append((f"  {option}", f"{rule.help + ', ' if rule.help else ''}{rule.describe()}  [here: {value}]"))
+    if rows:
+        print_columns(rows)
     sizes = ", ".join(f"{key} {value}" for key, value in model.items())
     click.echo(f"\nparameters of a model with {input_size} inputs, {output_size} outputs, {sizes}:")
     click.echo(Model(input_size, output_size, cell=name, rng=stream("init", 0), **model).summary())
@@ -96,7 +111,8 @@ def _describe_task(name: str) -> None:
     task = tasks.load(name)
     module = sys.modules[task.sample.__module__]
     click.echo(f"{tasks.canonical(name)}   {module.__file__}\n\n{inspect.getdoc(module)}\n")
-    variants = ", ".join(tasks.variants(name.partition(":")[0])) or "none"
+    base, variant = tasks.parse(name)
+    variants = f"{', '.join(tasks.variants(base))}  [here: {variant}]" if variant else "none"
     print_columns([
         ("  variants", variants), ("  loss", task.loss), ("  head", task.head), ("  solved", task.rule),
         ("  seq_len", f"at least {task.minimum}, usually {task.seq_len}"),

@@ -81,9 +81,11 @@ class Cluster:
             if self.scheduler is not None:
                 self._await()
             with surroundings.no_interrupt():
-                client = self._client(self._start(stack) if self.scheduler is None else self.scheduler)
+                cluster = self._start(stack) if self.scheduler is None else None
+                client = self._client(cluster or self.scheduler)
                 stack.callback(surroundings.close, client)
-            flight = Flight(client, self.job, points, say=self.say, draining=lambda: self.draining)
+            own = {"tend": surroundings.Reviver(cluster)} if cluster else {}
+            flight = Flight(client, self.job, points, say=self.say, draining=lambda: self.draining, **own)
             yield from flight.rows()
 
     def drain(self) -> None:
@@ -117,8 +119,12 @@ class Cluster:
         folder = stack.enter_context(scratch)
         stack.enter_context(surroundings.one_thread(dask.config.get("distributed.nanny.pre-spawn-environ")))
         stack.enter_context(surroundings.main_left_alone())
-        # A dead worker's task comes back at once, to be tried alone; a long kernel is no sign of death.
-        settings = {"distributed.scheduler.allowed-failures": 0, "distributed.scheduler.worker-ttl": None}
+        settings = {
+            "distributed.scheduler.allowed-failures": 0,  # a dead worker's task comes back at once, to be tried alone
+            "distributed.scheduler.worker-ttl": None,  # a long kernel is no sign of death
+            "distributed.deploy.lost-worker-timeout": "1000h",  # else a worker that dies twice may not be started again
+            "distributed.comm.timeouts.connect": f"{CONNECT}s",  # results that died with a worker are made again
+        }
         stack.enter_context(dask.config.set(settings))
         with surroundings.unheard(), warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of a dashboard's port that is taken: another one is found

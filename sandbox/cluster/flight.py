@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import secrets
+import statistics
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +18,7 @@ from sandbox.fingerprint import code_hash
 from sandbox.sweep import Job, Point, Row
 
 LARGEST = 100  # points in a task
+ENOUGH = 8  # rows that tell how long a point takes
 QUEUED = 4  # tasks on the cluster for each worker, and at first: of a tenth of a second, or of one point
 IN_FLIGHT = (
     1000  # tasks on the cluster when it is known what a point takes: a cluster that adapts looks at their number
@@ -48,22 +50,32 @@ class Flight:
         Called with each line there is to say.
     draining
         Whether no further point is to start.
+    tend
+        Called about once a second.
     """
 
     def __init__(
-        self, client, job: Job, points: Iterable[Point], *, say: Callable[[str], None], draining: Callable[[], bool]
+        self,
+        client,
+        job: Job,
+        points: Iterable[Point],
+        *,
+        say: Callable[[str], None],
+        draining: Callable[[], bool],
+        tend: Callable[[], None] = lambda: None,
     ):
         from distributed import as_completed
 
-        self.client, self.job, self.say, self.draining = client, job, say, draining
+        self.client, self.job, self.say, self.draining, self.tend = client, job, say, draining, tend
         self.fresh = iter(points)
         self.back: deque[list[Point]] = deque()
         self.suspects: deque[Point] = deque()
         self.sent: dict[str, _Sent] = {}
         self.threads: dict[str, int] = {}  # of each worker there is
         self.bad: dict[str, str] = {}  # workers, and why
-        self.pace: float | None = None  # seconds a point takes of late; None as long as there is no row
+        self.seconds: deque[float] = deque(maxlen=31)  # that points took of late
         self.waiting = self.crowded = self.stopped = False
+        self.failed: set[str] = set()
         self.looked = -TICK
         self.done = as_completed(loop=client.loop, with_results=True, raise_errors=False)
         self.name, self.number = f"{job.name}-{secrets.token_hex(4)}", itertools.count()
@@ -110,9 +122,9 @@ class Flight:
             return bool(self.sent)
         if self.bad and not self._good():
             return bool(self.sent or self.suspects or self._keep(next(self._batches(), None)))
-        least = QUEUED * max(len(self._good()), 1)
+        least = max(QUEUED * len(self._good()), QUEUED)
         # Tasks tied to some workers wait at these and not at the scheduler; so few of them.
-        most = least if self.pace is None or self.bad else max(IN_FLIGHT, least)
+        most = least if self._size() == 0 or self.bad else max(IN_FLIGHT, least)
         room = min(most - len(self.sent), AT_ONCE)
         if self.sent and room < min(most / 4, AT_ONCE):
             return True  # a few at a time: each submission costs a message and a graph
@@ -126,12 +138,18 @@ class Flight:
     def _batches(self) -> Iterator[list[Point]]:
         """Yield the points of one task after another: those given back first, then as many as fit into a slice."""
         while True:
-            size = 1 if self.pace is None else max(1, min(LARGEST, int(worker.SLICE / max(self.pace, 1e-6))))
+            size = max(self._size(), 1)
             batch = self.back.popleft() if self.back else list(itertools.islice(self.fresh, size))
             if not batch:
                 return
             self._keep(batch[size:])
             yield batch[:size]
+
+    def _size(self) -> int:
+        """Return how many points fit into a slice; 0 while too few rows, the first of which are slow, can tell."""
+        if len(self.seconds) < ENOUGH:
+            return 0
+        return max(1, min(LARGEST, int(worker.SLICE / max(statistics.median(self.seconds), 1e-6))))
 
     def _keep(self, points: list[Point] | None) -> bool:
         """Let points wait in front of the others; return whether there were any."""
@@ -160,9 +178,11 @@ class Flight:
 
     def _collect(self) -> list[Row]:
         """Return the rows that are there, and look after the workers now and then."""
+        rows: list[Row] = []
         if time.monotonic() - self.looked >= TICK:
             self._look()
-        rows: list[Row] = []
+            for sent in self._overlooked():
+                rows += self._failed(sent, sent.future.exception())
         for future, result in self.done.next_batch(block=False):
             sent = self.sent.pop(future.key, None)
             if sent is not None:  # else it was taken back
@@ -171,11 +191,11 @@ class Flight:
 
     def _receive(self, sent: _Sent, result: object) -> list[Row]:
         """Return the rows of a finished task; let those of its points that have none wait for another one."""
-        if sent.future.status in ("cancelled", "lost"):
+        if isinstance(result, BaseException):  # a cancellation, but not ours
             raise OSError("it went away, or was restarted")
-        if sent.future.status != "finished":
-            return self._failed(sent, result[1])
         kind, address, told = result
+        if isinstance(kind, type):
+            return self._failed(sent, address)  # type, exception, traceback
         if kind == "wrong":
             raise UsageError(told)
         if kind == "refused":
@@ -185,17 +205,21 @@ class Flight:
                 self._look()
             self._keep(sent.points)
             return []
-        for row in told:
-            self.pace = row.seconds if self.pace is None else 0.8 * self.pace + 0.2 * row.seconds
+        self.seconds += [row.seconds for row in told]
         self._keep(sent.points[len(told) :])
         return told
+
+    def _overlooked(self) -> list[_Sent]:
+        """Return tasks that failed a while ago: of one that fails while its result is fetched Dask says nothing."""
+        before, self.failed = self.failed, {key for key, sent in self.sent.items() if sent.future.status == "error"}
+        return [self.sent.pop(key) for key in self.failed & before]
 
     def _failed(self, sent: _Sent, error: BaseException) -> list[Row]:
         """Note points whose task gave nothing as suspects; the second time, alone, the point is crashed."""
         from distributed import KilledWorker
 
         died = isinstance(error, KilledWorker)
-        if self.pace is None and not died:  # nor will the other points
+        if not self.seconds and not died:  # nor will the other points
             raise UsageError(f"the cluster at {self._where()} cannot run a point ({_reason(error)})")
         if sent.alone:
             told = "its worker died, twice" if died else _reason(error)
@@ -210,9 +234,10 @@ class Flight:
         self.looked = time.monotonic()
         if self.client.status == "closed":
             raise OSError("it has closed the connection")
+        self.tend()
         self.threads = self.client.nthreads()
         self.bad = {address: why for address, why in self.bad.items() if address in self.threads}
-        if self.bad and not self._good() and self.pace is None:
+        if self.bad and not self._good() and not self.seconds:
             first = next(iter(self.bad.values()))
             raise UsageError(f"every worker at {self._where()} was refused, the first because {first}")
         if not self._good() and not self.waiting:
@@ -234,9 +259,13 @@ class Flight:
         if self.stopped or not self.sent:
             return
         self.stopped = True
-        stacks = self.client.call_stack()  # of all that runs: asked for a task that has just gone, it raises
-        running = {key for stack in stacks.values() for key in stack}
-        self._cancel([key for key, sent in self.sent.items() if key not in running and sent.future.status == "pending"])
+        try:
+            working = self.client.call_stack()  # of all that runs: asked for a task that has just gone, it raises
+        except Exception:  # a worker died while it was asked
+            working = self.client.processing()
+        keys = {key for keys in working.values() for key in keys}
+        idle = [key for key, sent in self.sent.items() if key not in keys and sent.future.status == "pending"]
+        self._cancel(idle)
 
     def _cancel(self, keys: list[str]) -> None:
         """Take tasks off the cluster; their points wait again."""

@@ -66,6 +66,23 @@ def stop(cluster) -> None:
         cluster.close(timeout=5)
 
 
+class Reviver:
+    """Starts the workers of a local cluster again that Dask's nannies gave up, as they do when one dies too early."""
+
+    def __init__(self, cluster):
+        self.cluster = cluster
+        self.dead: set = set()
+
+    def __call__(self) -> None:
+        """Look after the workers; one that was dead the last time as well is replaced."""
+        workers = self.cluster.workers
+        before, self.dead = self.dead, {name for name, nanny in workers.items() if not nanny.is_alive()}
+        for name in self.dead & before:
+            workers[name].process = None  # whose state is what went wrong
+            self.cluster.loop.add_callback(workers[name].instantiate)
+        self.dead -= before
+
+
 def silence() -> dict[logging.Logger, int]:
     """Let Dask's loggers say nothing; return the levels they had."""
     loud = ("distributed", "tornado", "asyncio", "bokeh")

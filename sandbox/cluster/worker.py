@@ -16,6 +16,8 @@ from sandbox.fingerprint import code_hash
 from sandbox.sweep import Job, Point, Row, execute
 
 SLICE = 0.1  # seconds of points in a task: thirty times what a task costs, and soon enough for a progress bar
+# Seconds a new process waits: Dask's nanny looks every 0.05 s, and starts none again that it has not seen alive.
+SETTLE = 0.3
 # One point at a time in a process: nobody promises that experiments share one.
 _ALONE = threading.Lock()
 
@@ -35,6 +37,7 @@ def work(job: bytes, code: str, batch: bytes) -> tuple[str, str, object]:
     if code_hash() != code:
         return "refused", address, f"its code {code_hash()} is not ours {code} (install the same version there)"
     with _ALONE:
+        _settle()
         started = time.perf_counter()
         try:
             experiment, settings = _load(job)
@@ -50,6 +53,11 @@ def work(job: bytes, code: str, batch: bytes) -> tuple[str, str, object]:
             if time.perf_counter() - started > SLICE:
                 break
     return "rows", address, rows
+
+
+@functools.cache
+def _settle() -> None:
+    time.sleep(SETTLE)
 
 
 @functools.lru_cache(maxsize=2)

@@ -87,8 +87,8 @@ class RunWriter:
             raise UsageError(f"--out must be a folder that can be written, got {root} ({error.strerror})") from error
 
     @classmethod
-    def resume(cls, path: Path | str) -> RunWriter:
-        """Open an existing run to go on with it; its rows are in `records`.
+    def resume(cls, path: Path | str, points: int | None = None) -> RunWriter:
+        """Open an existing run to go on with it, to `points` points if they are more; its rows are in `records`.
 
         Raises
         ------
@@ -104,6 +104,7 @@ class RunWriter:
                     self._journal = Journal(self.path, new=False)
             self._begin(reader.read_info(self.path), new=False)
             self.info.update(status="running", rows=0, statuses={}, ended=None, files={})
+            self.info["points"] = max(self.info["points"], points or 0)
             self._write_info()
         except BaseException as error:
             if self._journal is not None:
