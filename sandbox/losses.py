@@ -26,6 +26,7 @@ from sandbox.kernels.reductions import total
 __all__ = ["REDUCTIONS", "count", "evaluate", "names", "value_of"]
 
 REDUCTIONS = ("mean", "sum", "sequences")
+_ALL = np.zeros((0, 0), np.bool_)  # a mask that is not there
 _KERNELS = {"softmax": kernels.softmax, "mse": kernels.mse, "binary": kernels.binary}
 
 
@@ -86,7 +87,7 @@ def evaluate(name, output, target, mask=None, reduction="mean", count=None, *, s
     seen = _count(name, output.shape, mask, reduction)
     divisor = seen if count is None or reduction == "sum" else _checked(count, seen)
     shape = output.shape if output.ndim == 3 else (1, *output.shape)
-    counts = np.zeros((0, 0), np.bool_) if mask is None else np.ascontiguousarray(mask).reshape(shape[:2])
+    counts = _ALL if mask is None else np.ascontiguousarray(mask).reshape(shape[:2])
     target = _target(name, target, output, counts)
     steps, doutput = _steps(steps, shape[0]), np.empty(shape, output.dtype)
     scale = output.dtype.type(1.0 / divisor if divisor else 0.0)
@@ -153,9 +154,11 @@ def _target(name, target, output, counts):
     target = np.asarray(target)
     if target.shape != wanted or target.dtype.kind not in kinds:
         raise UsageError(f"target of {name} must be {kind} of shape {wanted}, got {target.dtype} {target.shape}")
-    with np.errstate(over="ignore"):  # what is masked may be anything
-        blocks = np.ascontiguousarray(target, np.int64 if name == "softmax" else output.dtype)
-    blocks = blocks.reshape(wanted if output.ndim == 3 else (1, *wanted))
+    dtype = np.dtype(np.int64) if name == "softmax" else output.dtype
+    if target.dtype != dtype:
+        with np.errstate(over="ignore"):  # what is masked may be anything
+            target = target.astype(dtype)
+    blocks = np.ascontiguousarray(target).reshape(wanted if output.ndim == 3 else (1, *wanted))
     high = output.shape[-1] - 1 if name == "softmax" else 1
     if name != "mse":
         bad = kernels.first_outside(blocks if blocks.ndim == 3 else blocks[..., np.newaxis], counts, 0, high)

@@ -179,7 +179,7 @@ class Model(Module):
             count = losses.count(loss, (T, B, self.output.output_size), mask, reduction)
         edges = self._edges(T, window, checkpoint_every)
         run, starts, noise, sums = self._run_segments(x, states, lengths, counts, edges)
-        final, noise_after = run.states() if self.stack.direction == "forward" else [], self.noise_state()
+        final = run.states() if self.stack.direction == "forward" else []
         if every:
             sums, values = np.zeros(T), []
         else:
@@ -208,7 +208,8 @@ class Model(Module):
                 self.embedding.backward(dx, accumulate=again)
             if window is not None and number:
                 carry = _cut(carry, counts, first)
-        self.set_noise_state(noise_after)
+        if len(edges) > 2:
+            self.set_noise_state(noise[-1])
         if every:
             value, output = losses.value_of(sums, count), np.concatenate(values[::-1]) if len(values) > 1 else values[0]
         return Pass(value, output, final)
@@ -221,18 +222,22 @@ class Model(Module):
         run : StackRun
             Of the last segment.
         starts, noise : list
-            Start states, and the state of the masks' generators, at the start of every segment.
-        sums : (B, O)
+            Of several segments: start states, and the state of the masks' generators, at the start of every one and
+            (the latter) at the end.
+        sums : (B, O) or None
             For the head `mean`: the sums of the outputs over each row's steps, float64.
         """
-        starts, noise, sums = [copy.deepcopy(states)], [], np.zeros((len(counts), self.stack.output_size))
+        several = len(edges) > 2
+        starts, noise = [copy.deepcopy(states) if several else states], [self.noise_state()] if several else []
+        sums = np.zeros((len(counts), self.stack.output_size)) if self.head == "mean" else None
         for number, (first, end) in enumerate(itertools.pairwise(edges)):
-            noise.append(self.noise_state())
             run = self._run(x[first:end], starts[-1], _within(lengths, first, end), True, number > 0)
             if self.head == "mean":
                 rows.add_steps(np.ascontiguousarray(run.y), counts, first, sums)
             if end < edges[-1]:
                 starts.append(run.states())
+            if several:
+                noise.append(self.noise_state())
         return run, starts, noise, sums
 
     def _edges(self, T, window, checkpoint_every):

@@ -231,7 +231,9 @@ def _edge(a, a_tile, a_row, a_k, b, depth, c, c_row, rows, columns, panel_width)
                 scratch[m * panel_width + j] = c_i[m * c_row + j]
             for j in range(columns, panel_width):
                 scratch[m * panel_width + j] = 0
-        _walk(_ahead(a, i // ROWS * a_tile), a_tile, a_row, a_k, b, 0, depth, scratch, panel_width, height, 1, panel_width)
+        _walk(
+            _ahead(a, i // ROWS * a_tile), a_tile, a_row, a_k, b, 0, depth, scratch, panel_width, height, 1, panel_width
+        )
         for m in range(height):
             for j in range(columns):
                 c_i[m * c_row + j] = scratch[m * panel_width + j]

@@ -321,12 +321,14 @@ def _power_of_two(exponent):
 
 
 @lean
-def add_column_sums(rows, out):
-    """out[j] += rows[n - 1, j], then rows[n - 2, j], down to rows[0, j]; `out` is float64 whatever the rows are.
+def add_column_sums(rows, first, last, out):
+    """out[j] += rows[n - 1, j], then rows[n - 2, j], down to rows[0, j], for j from `first` to `last` - 1.
 
-    From the end, as the loop makes them: a sequence done in segments has the same sums.
+    `out` is float64 whatever the rows are. From the end, as the loop makes them: a sequence done in segments has the
+    same sums.
     """
+    some = out[first:last]
     for i in range(rows.shape[0] - 1, -1, -1):
-        row = rows[i]
+        row = rows[i, first:last]
         for j in range(row.size):
-            out[j] += row[j]
+            some[j] += row[j]

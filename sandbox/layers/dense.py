@@ -2,12 +2,14 @@
 
 import numpy as np
 
-from sandbox import inits
+from sandbox import inits, threads
 from sandbox.errors import UsageError
-from sandbox.kernels import gemm, rows, scan
+from sandbox.kernels import dense, gemm, rows
 from sandbox.layers.module import Module, check_array, check_generator, check_size
 
 __all__ = ["Dense", "Embedding"]
+
+UNIT = 64  # rows that one thread does at least
 
 
 class Dense(Module):
@@ -36,23 +38,28 @@ class Dense(Module):
         check_generator("rng", rng, "init")
         self.parameters["W"][:] = inits.initialise(init, rng, input_size, output_size, gain)
         self._sums = np.zeros(output_size)
+        sizes = ((input_size, output_size), (output_size, input_size))
+        panel = gemm.width(self.dtype)
+        self._panels = [np.empty(-(-columns // panel) * depth * panel, self.dtype) for depth, columns in sizes]
+        self._none = np.empty(0, self.dtype)
         self._x = None
 
     def forward(self, x):
         """y (..., output_size) of x (..., input_size)."""
-        self._x = check_array("x", x, self.dtype, (*np.shape(x)[:-1], self.input_size)).reshape(-1, self.input_size)
-        y = np.zeros((len(self._x), self.output_size), self.dtype)
-        if "b" in self.parameters:
-            y[:] = self.parameters["b"]
-        gemm.add_product(self._x, 0, gemm.pack(self.parameters["W"]), y, 0, self.output_size)
-        return y.reshape(*np.shape(x)[:-1], self.output_size)
+        shape = np.shape(x)[:-1]
+        self._x = x = check_array("x", x, self.dtype, (*shape, self.input_size)).reshape(-1, self.input_size)
+        y, W, b, panels = np.empty((len(x), self.output_size), self.dtype), *self._weight_and_bias(self.parameters), self._panels[0]
+        dense.pack(W, False, panels)
+        threads.share(len(x), UNIT, x.size * self.output_size, lambda *rows: dense.forward(*rows, x, W, b, panels, y))
+        return y.reshape(*shape, self.output_size)
 
     def backward(self, dy, *, accumulate=False):
         """dL/dx of dL/dy for the last forward pass, once; fills `gradients`, or adds to them with `accumulate`.
 
         dW = x^T dy, db = sum dy, dx = dy W^T, sums from the last row to the first.
         """
-        flat = check_array("dy", dy, self.dtype, (*np.shape(dy)[:-1], self.output_size)).reshape(-1, self.output_size)
+        shape = np.shape(dy)[:-1]
+        flat = check_array("dy", dy, self.dtype, (*shape, self.output_size)).reshape(-1, self.output_size)
         if self._x is None:
             raise UsageError("backward must follow a forward pass, got none")
         if len(flat) != len(self._x):
@@ -60,13 +67,18 @@ class Dense(Module):
         x, self._x = self._x, None  # it may be a large workspace's last reader
         if not accumulate:
             self.gradient[:], self._sums[:] = 0, 0
-        gemm.add_transposed_product(x, flat, 0, self.output_size, self.gradients["W"], 0)
-        if "b" in self.parameters:
-            scan.add_column_sums(flat, self._sums)
-            self.gradients["b"][:] = self._sums
-        dx = np.zeros((len(flat), self.input_size), self.dtype)
-        gemm.add_product(flat, 0, gemm.pack(self.parameters["W"], transpose=True), dx, 0, self.input_size)
-        return dx.reshape(*np.shape(dy)[:-1], self.input_size)
+        (dW, db), sums, panels, dx = self._weight_and_bias(self.gradients), self._sums, self._panels[1], np.empty_like(x)
+        dense.pack(self.parameters["W"], True, panels)
+        work = x.size * self.output_size
+        threads.share(self.output_size, gemm.width(self.dtype), work,
+                      lambda *columns: dense.gradients(*columns, x, flat, dW, sums, db))  # fmt: skip
+        threads.share(len(x), UNIT, work,
+                      lambda *rows: dense.input_gradient(*rows, flat, self.input_size, panels, dx))  # fmt: skip
+        return dx.reshape(*shape, self.input_size)
+
+    def _weight_and_bias(self, arrays):
+        """W and b, an empty array if there is none."""
+        return arrays["W"], arrays.get("b", self._none)
 
 
 class Embedding(Module):

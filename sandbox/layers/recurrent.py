@@ -9,23 +9,22 @@ A `Layer` owns its parameters and the workspace of its last forward pass. What f
 Arrays are time-major: x (T, B, D), states (T + 1, B, H).
 """
 
-import functools
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from sandbox import archive, memory, threads
+from sandbox import archive, threads
 from sandbox.errors import UsageError, unknown
 from sandbox.jit import first_class
 from sandbox.kernels import gemm, scan, weights
 from sandbox.layers.module import check_array, check_generator, check_lengths, check_rate
 from sandbox.layers.weights import CellWeights
+from sandbox.layers.workspace import Workspace
 
 __all__ = ["Gradients", "Layer", "Trajectory"]
 
-NONE = np.zeros(0, np.int64)
+NONE, _NONE_KEPT = np.zeros(0, np.int64), np.empty((0, 0, 0, 0), np.uint8)
 
 
 @dataclass(frozen=True)
@@ -166,8 +165,8 @@ class Layer(CellWeights):
                            (self.cell.step_forward, scan.STEP_FORWARD, scan.no_step_forward),
                            (self.cell.step_backward, scan.STEP_BACKWARD, scan.no_step_backward))]  # fmt: skip
         self._flags = np.array(self.cell.flags(self.options), np.int64)
-        self._buffers, self._planned = (np.empty(0, self.dtype), np.empty(0, self.dtype)), (None, ())
-        self.last = self.passed = None
+        self._none = {n: np.empty((0,) * n, self.dtype) for n in (2, 3, 4)}  # an array that is not there
+        self._space = self.last = self.passed = None
 
     def __repr__(self):
         return (f"Layer({self.cell.name!r}, input_size={self.input_size}, hidden_size={self.hidden_size}, "
@@ -196,12 +195,13 @@ class Layer(CellWeights):
             raise UsageError(f"zoneout must be 0 for cell {cell.name}, whose states meet in one step, got {zoneout}")
         if self.recurrent_dropout or self.zoneout:
             check_generator("noise", noise, "dropout")
-        self.noise, self._hidden = noise, self._empty(2)  # the last mask drawn: evaluation in between leaves it
+        # The last mask drawn: evaluation in between leaves it.
+        self.noise, self._hidden = noise, np.empty((0, 0), self.dtype)
 
     def _draw_noise(self, T, B, training, resume):
         """Masks of this pass; of sequences which are resumed the same elements of h stay hidden."""
         H, S = self.hidden_size, len(self.cell.states)
-        self._mask = self._empty(2)
+        self._mask, self._kept = self._none[2], _NONE_KEPT
         if training and self.recurrent_dropout:
             if not resume:
                 keep = self.noise.random((B, H)) >= self.recurrent_dropout
@@ -210,10 +210,9 @@ class Layer(CellWeights):
                 raise UsageError(f"resume must follow a training pass over the same {B} sequences, "
                                  f"got {len(self._hidden) or 'none'}")  # fmt: skip
             self._mask = self._hidden
-        self._kept = np.empty((S if self.zoneout else 0, 0, B, H), np.uint8)
-        if training and self.zoneout:
-            self._kept = np.empty((S, T, B, H), np.uint8)
-            for t in range(T):  # step by step: uniforms take eight times the room
+        if self.zoneout:
+            self._kept = np.empty((S, T if training else 0, B, H), np.uint8)
+            for t in range(self._kept.shape[1]):  # step by step: uniforms take eight times the room
                 self._kept[:, t] = self.noise.random((S, B, H)) < self.zoneout
 
     # Forward and backward ----------------------------------------------------------------------------------------
@@ -245,29 +244,24 @@ class Layer(CellWeights):
         x = self._check_input(x)
         T, B, _ = x.shape
         lengths = check_lengths(lengths, T, B)
-        cell, H, G = self.cell, self.hidden_size, len(self.cell.tape)
-        start = self._stacked("states", states, B)  # a copy: they may be views of the workspace about to be overwritten
+        start = (
+            None if states is None else self._stacked("states", states, B)
+        )  # a copy: views of this workspace may come
         self.last = None  # until this pass is complete there is none to differentiate
-        z, trail = self._work_arrays(T, B)
-        if any(np.may_share_memory(x, array) for array in (z, trail)):  # this layer's own output as its next input
+        space = self._workspace(T, B)
+        if space.shares(x):  # this layer's own output as its next input
             x = x.copy()
         self._draw_noise(T, B, training, resume)
         self.refresh()
-        trail[:, 0] = start
+        space.trail[:, 0] = 0 if start is None else start
         weights.prepare(self.vector, self._made, self._biases, self._bias, self._units, self._rows, self._packed[0],
                         self._panels[0])  # fmt: skip
-        kernel = functools.partial(scan.forward, *self._steps[0])
-        arguments = (x, self._inputs[0], self._bias, z, self._recurrent[0], self._panels[0], trail, self._rows,
-                     self._flags, NONE if lengths is None else lengths, self._mask, self._kept, self.zoneout,
-                     np.empty(self._mask.shape, self.dtype))  # fmt: skip
-        threads.share(B, scan.BLOCK, self._work(T, B), lambda first, last: kernel(first, last, *arguments))
-        self.last = Trajectory(
-            x=x,
-            states=dict(zip(cell.states, trail, strict=False)),
-            gates={name: z[:, :, g] for g, name in enumerate(cell.tape)},
-            lengths=lengths,
-            outputs=cell.outputs,
-        )
+        arguments = (x, self._inputs[0], self._bias, space.z, self._recurrent[0], self._panels[0], space.trail,
+                     self._rows, self._flags, NONE if lengths is None else lengths, self._mask, self._kept,
+                     self.zoneout, self._scratch())  # fmt: skip
+        step, second = self._steps[0]
+        threads.share(B, scan.BLOCK, space.work, lambda *rows: scan.forward(step, second, *rows, *arguments))
+        self.last = Trajectory(x, space.states, space.gates, lengths, self.cell.outputs)
         return self.last
 
     def backward(self, dy=None, dstates=None, *, dlast=None, parameters=True, inputs=True, keep_tape=False,
@@ -307,31 +301,30 @@ class Layer(CellWeights):
         if self.last is None:
             raise UsageError("backward must follow a forward pass whose gates are in place, got none "
                              "(use keep_tape=True to differentiate one pass several times)")  # fmt: skip
-        run, S = self.last, len(self.cell.states)
-        z, trail = self._work_arrays(*run.x.shape[:2])
-        T, B, G, H = z.shape
+        run, space, S = self.last, self._space, len(self.cell.states)
+        z, (T, B) = space.z, space.size
         ds, dy = self._stacked("dstates", dstates, B), self._inflow(dy, T, B)
         if dlast is not None:
             dlast = check_array("dlast", dlast, self.dtype, (B, self.output_size))
             for s in range(self.cell.outputs):
-                ds[s] += dlast[:, s * H : (s + 1) * H]
-        every = np.empty((len(ds), T + 1, B, H), self.dtype) if every_state else self._empty(4)
+                ds[s] += dlast[:, s * self.hidden_size : (s + 1) * self.hidden_size]
+        every = np.empty((len(ds), *space.trail.shape[1:]), self.dtype) if every_state else self._none[4]
         exponents = np.zeros((T + 1, B) if log_scale else (0, 0), np.int64)
         dz = np.empty_like(z) if keep_tape else z
         if not keep_tape:
             self.last = None  # before the tape is touched: an interrupt must not leave a spoilt one that looks whole
         wanted, inputs = parameters and not log_scale, inputs and not log_scale
         row_sums = self._row_sums if wanted and accumulate else np.zeros((-(-B // scan.BLOCK), *self._rows.shape))
-        dx = np.empty((T, B, self.input_size), self.dtype) if inputs else self._empty(3)
+        dx = np.empty((T, B, self.input_size), self.dtype) if inputs else self._none[3]
         weights.pack_all(self.vector, self._made, self._packed[1], self._panels[1])
-        self._run_backward(run, z, dz, trail, dy, ds, every, row_sums, exponents, dx)
+        self._run_backward(run, dz, dy, ds, every, row_sums, exponents, dx)
         if wanted:
             self._row_sums = row_sums
-            self._parameter_gradients(run, trail, dz, accumulate)
+            self._parameter_gradients(run, dz, accumulate)
         found = Gradients(
             x=dx if inputs else None,
             parameters=self.gradients if wanted else None,
-            start=dict(zip(self.cell.states, ds[:S], strict=True)),
+            start=dict(zip(self.cell.states, ds, strict=False)),
             states=dict(zip(self.cell.states, every[:S], strict=True)) if every_state else None,
             z=dz,
             exponents=exponents if log_scale else None,
@@ -339,62 +332,47 @@ class Layer(CellWeights):
         self.passed = run, found
         return found
 
-    def _run_backward(self, run, z, dz, trail, dy, ds, every, row_sums, exponents, dx):
-        T, B, _, H = z.shape
-        lengths = NONE if run.lengths is None else run.lengths
-        room = (np.empty((len(ds) if lengths.size else 0, B, H), self.dtype),
-                np.empty((len(self._kept), B, H), self.dtype),
-                np.empty(self._mask.shape, self.dtype), np.zeros(B, np.int64))  # fmt: skip
-        kernel = functools.partial(scan.backward, *self._steps[1])
-        arguments = (z, dz, self._recurrent[1], self._panels[1], trail, self._rows, self._flags, lengths, self._mask,
-                     self._kept, self.zoneout, dy, ds, every, row_sums, exponents, self._inputs[1], dx, *room)
-        threads.share(B, scan.BLOCK, self._work(T, B), lambda first, last: kernel(first, last, *arguments))
+    def _run_backward(self, run, dz, dy, ds, every, row_sums, exponents, dx):
+        space, lengths = self._space, NONE if run.lengths is None else run.lengths
+        held = self._none[3] if run.lengths is None else np.empty_like(ds)
+        zoned = np.empty((len(self._kept), *ds.shape[1:]), self.dtype) if self.zoneout else self._none[3]
+        arguments = (space.z, dz, self._recurrent[1], self._panels[1], space.trail, self._rows, self._flags, lengths,
+                     self._mask, self._kept, self.zoneout, dy, ds, every, row_sums, exponents, self._inputs[1], dx,
+                     held, zoned, self._scratch(), np.zeros(ds.shape[1], np.int64))  # fmt: skip
+        step, second = self._steps[1]
+        threads.share(ds.shape[1], scan.BLOCK, space.work, lambda *rows: scan.backward(step, second, *rows, *arguments))
 
-    def _parameter_gradients(self, run, trail, dz, accumulate):
-        T, B = dz.shape[:2]
+    def _parameter_gradients(self, run, dz, accumulate):
+        space = self._space
         if not accumulate:
             self.gradient[:], self._made_gradient[:], self._sums[:] = 0, 0, 0
-        arguments = (run.x, trail, self._mask, dz, *self._gradient_plan(T, B), self.gradient, self._made_gradient,
-                     self._sums)  # fmt: skip
-        parts = threads.parts(len(self.cell.tape) * self.hidden_size // gemm.width(self.dtype), self._work(T, B))
-        threads.share(parts, 1, self._work(T, B), lambda part, _: weights.gradients(part, parts, *arguments))
+        arguments = (run.x, space.trail, self._mask, dz, *space.plan, self.gradient, self._made_gradient, self._sums)
+        parts = threads.parts(len(self._sums) // gemm.width(self.dtype), space.work)
+        threads.share(parts, 1, space.work, lambda part, _: weights.gradients(part, parts, *arguments))
         weights.settle(self.gradient, self._made_gradient, self._biases, self._sums, self._units, self._row_sums)
         if self.cell.derived is not None:
             found = self.cell.derived.pull_back(self.parameters, self.weights, self.weight_gradients, self.options)
             for name, value in found.items():
                 self.gradients[name][:] = value
 
-    def _gradient_plan(self, T, B):
-        if self._planned[0] != (T, B):
-            self._planned = (T, B), self._plan_gradients(T, B)
-        return self._planned[1]
+    def _workspace(self, T, B):
+        """Of the last pass, if that was of this size."""
+        if self._space is None or self._space.size != (T, B):
+            old, self._space = self._space, None
+            self._space = Workspace(self, T, B, old)
+        return self._space
 
-    def _work(self, T, B):
-        """Multiply-adds of a pass in one direction, near enough."""
-        return T * B * (len(self.cell.tape) * self.hidden_size * (self.input_size + self.hidden_size))
+    def _scratch(self):
+        """Room for h times the mask of recurrent dropout."""
+        return np.empty_like(self._mask) if self._mask.size else self._none[2]
 
     def _inflow(self, dy, T, B):
         """dy by output, (O, T, B, H); no outputs at all if there is none."""
         if dy is None:
-            return self._empty(4)
+            return self._none[4]
         O, H = self.cell.outputs, self.hidden_size
         dy = check_array("dy", dy, self.dtype, (T, B, O * H)).reshape(T, B, O, H)
         return np.ascontiguousarray(dy.transpose(2, 0, 1, 3))
-
-    def _empty(self, dimensions):
-        return np.empty((0,) * dimensions, self.dtype)
-
-    def _work_arrays(self, T, B):
-        """The tape (T, B, G, H) and the states (S, T + 1, B, H), views of memory kept for the next pass."""
-        H, G, S = self.hidden_size, len(self.cell.tape), len(self.cell.states) + len(self.cell.auxiliary)
-        shapes = (T, B, G, H), (S, T + 1, B, H)
-        sizes = [math.prod(shape) for shape in shapes]
-        if any(buffer.size < size for buffer, size in zip(self._buffers, sizes, strict=True)):
-            self._buffers = np.empty(0, self.dtype), np.empty(0, self.dtype)  # the old ones make room first
-            what = f"states and gates of seq_len={T}, batch={B}, hidden={H} in {self.dtype.name}"
-            memory.require(sum(sizes) * self.dtype.itemsize, what, "use checkpoint_every or a smaller batch")
-            self._buffers = tuple(np.empty(size, self.dtype) for size in sizes)
-        return [buffer[:size].reshape(shape) for buffer, size, shape in zip(self._buffers, sizes, shapes, strict=True)]
 
     def _stacked(self, name, states, B):
         """Arrays by state name as one (S, B, H) array; zeros for those left out, and for auxiliary ones."""

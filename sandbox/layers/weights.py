@@ -85,7 +85,7 @@ class CellWeights(Module):
         at = (self._made_blocks if made else self.blocks)[name][0]
         return (int(made), at, self.weights[name].shape[-1]) if offset is None else (int(made), at + offset)
 
-    def _plan_gradients(self, T, B):
+    def plan_gradients(self, T, B):
         """Tables for the products source^T dz: see `kernels.weights`."""
         cell, H, D, tape = self.cell, self.hidden_size, self.input_size, self.cell.tape
         states = cell.states + cell.auxiliary
