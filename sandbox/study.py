@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from sandbox import sweep
+from sandbox import sweep, threads
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError
 from sandbox.experiment import Experiment, load, resolve_seeds
@@ -272,7 +272,7 @@ def carry_out(
     if planned.complete is not None:
         return planned.complete
     runner = _executor(planned, spread or Spread(), say)
-    with _writer(planned, command) as writer:
+    with _writer(planned, command) as writer, threads.singly(len(planned.todo) > 1):
         for path, keys in planned.done.items():
             if path != planned.resumed:
                 for record in load_run(path).records(keys):

@@ -4,9 +4,10 @@ Kernels let go of Python's lock, and every number they make is one chain of oper
 thread does from start to end. What is shared out is whole chains: the bits are those of one thread, however many there
 are. A thread takes its sequences through all steps; it waits for the others once in a pass, never at a step.
 
-In a sweep every run has one thread and the points are what runs at once: `SANDBOX_THREADS=1` in all worker processes.
+In a sweep every run has one thread, and the points are what runs at once. `SANDBOX_THREADS` overrides all of that.
 """
 
+import contextlib
 import functools
 import os
 import queue
@@ -15,7 +16,7 @@ import threading
 from sandbox import provenance
 from sandbox.errors import UsageError
 
-__all__ = ["count", "share", "use"]
+__all__ = ["count", "parts", "share", "singly", "use"]
 
 VARIABLE = "SANDBOX_THREADS"
 WORTH = 2_000_000  # multiply-adds that a further thread is woken for: 20 to 60 us
@@ -48,6 +49,19 @@ def use(threads: int | None) -> None:
     if threads is not None and (isinstance(threads, bool) or not isinstance(threads, int) or threads < 1):
         raise UsageError(f"threads must be a whole number from 1, got {threads}")
     _chosen = threads
+
+
+@contextlib.contextmanager
+def singly(when: bool = True):
+    """In a sweep: one thread for a run, unless `SANDBOX_THREADS` says more."""
+    global _chosen
+    before = _chosen
+    if when and not os.environ.get(VARIABLE):
+        _chosen = 1
+    try:
+        yield
+    finally:
+        _chosen = before
 
 
 def parts(units: int, work: float) -> int:

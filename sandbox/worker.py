@@ -23,6 +23,7 @@ import time
 from collections.abc import Mapping
 from typing import BinaryIO
 
+from sandbox import threads
 from sandbox.errors import UsageError, shorten
 from sandbox.report import progress
 from sandbox.sweep import Job, Point, execute
@@ -152,7 +153,8 @@ def main() -> None:
         parent.tell("ready", kernels.news())
         while (request := parent.ask()) is not None:
             parent.tell("started")
-            row = execute(experiment, Point(*request), settings)
+            with threads.singly():
+                row = execute(experiment, Point(*request), settings)
             content = row.metrics, row.curves, row.status, row.error, row.seconds
             parent.tell("row", content, kernels.news(), flush=False)
     except UsageError as error:

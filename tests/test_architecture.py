@@ -37,7 +37,7 @@ def breaks(rule, source, name="sandbox/kernels/bad.py"):
 ORDER = [
     {"errors", "version"},
     {"jit", "axes", "provenance", "files", "fingerprint", "archive"},
-    {"kernels", "report", "where"},  # what a table shows is part of an experiment's declaration
+    {"kernels", "report", "threads", "where"},  # what a table shows is part of an experiment's declaration
     {"streams", "selection"},
     {"cells"},
     {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega"},

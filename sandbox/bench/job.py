@@ -9,16 +9,15 @@ job of one update first, and JAX keeps what it compiles in a cache on disk, as t
 from __future__ import annotations
 
 import json
-import os
 import statistics
 import sys
 import tempfile
 from pathlib import Path
 
 from sandbox import provenance
-from sandbox.bench.peers import LIBRARIES, environment, installed, parse_against, whole_process
+from sandbox.bench.peers import LIBRARIES, competitors, environment, installed, parse_against, whole_process
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, goal_met, ratio
+from sandbox.bench.turns import Ratio, goal_met, parted
 
 __all__ = ["PLAN", "job", "write_start"]
 
@@ -48,10 +47,7 @@ def job(csv=None, against: str | None = None, quick: bool = False) -> list[dict]
     plan, seeds = PLAN, SEEDS
     if quick:
         plan, seeds = PLAN | {"T": 10, "H": 4, "recipe": PLAN["recipe"] | {"updates": 3, "evaluation": 32}}, QUICK_SEEDS
-    who = {"ours": ("ours", 1)}
-    for library in parse_against(against):
-        threads = (1, 2) if library == "torch" and (os.cpu_count() or 1) > 1 else (1,)
-        who |= {f"{library}{n}" if library == "torch" else library: (library, n) for n in threads}
+    who = competitors(parse_against(against))
     with Report(csv, COLUMNS) as report, tempfile.TemporaryDirectory() as scratch:
         report.describe({name: version for name, version in provenance.versions().items() if version} | installed())
         title = f"LSTM of {plan['H']} units, adding, {plan['T']} steps, to MSE < 0.01; whole processes, {seeds} seeds"
@@ -114,9 +110,8 @@ def _process(library: str, threads: int, plan: Path, scratch: Path) -> dict | No
 
 
 def _rows(who, found) -> list[dict]:
-    rows, ours = [], [outcome["seconds"] for outcome in found["ours"]]
-    ratios = {name: ratio([outcome["seconds"] for outcome in outcomes], ours)
-              for name, outcomes in found.items() if outcomes and name != "ours"}  # fmt: skip
+    rows = []
+    _, ratios = parted({name: [one["seconds"] for one in outcomes] for name, outcomes in found.items() if outcomes})
     fastest = min(ratios, key=lambda name: ratios[name].median, default=None)
     for name, outcomes in found.items():
         row = {"bench": "job", "library": who[name][0], "threads": who[name][1], "goal": "", "verdict": ""}

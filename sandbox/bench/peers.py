@@ -19,7 +19,7 @@ from sandbox import provenance
 from sandbox.bench.serve import DISTURBED
 from sandbox.errors import UsageError, unknown
 
-__all__ = ["LIBRARIES", "Peer", "Peers", "environment", "installed", "parse_against", "whole_process"]
+__all__ = ["LIBRARIES", "Peer", "Peers", "competitors", "environment", "installed", "parse_against", "whole_process"]
 
 LIBRARIES = {"torch": "PyTorch", "jax": "JAX"}
 CHECKED = [{"cell": cell, "D": 3, "H": 8, "B": 4, "T": 11} for cell in ("rnn", "gru", "lstm")]
@@ -83,13 +83,22 @@ def whole_process(command, variables, folder=None) -> tuple[str, str, float, flo
     return done.stdout, done.stderr, seconds, cpu
 
 
+def competitors(against) -> dict[str, tuple[str, int]]:
+    """Who is measured, by name: which library, with how many threads; JAX takes what it likes."""
+    several = (1, 2) if (os.cpu_count() or 1) > 1 else (1,)
+    found = {name: ("ours", n) for name, n in zip(("ours", "ours2"), several, strict=False)}
+    for library in against:
+        found |= {f"torch{n}": (library, n) for n in several} if library == "torch" else {library: (library, 1)}
+    return found
+
+
 class Peer:
     """A process with one library.
 
     Attributes
     ----------
     name : str
-        `ours`, `torch1`, `torch2` or `jax`.
+        `ours`, `ours2` (with two threads), `torch1`, `torch2` or `jax`.
     versions : dict
     missing : str or None
         Why there is no process.
@@ -152,7 +161,7 @@ class Peer:
 
 
 class Peers:
-    """This project's process and those of the libraries it is measured against; a context manager.
+    """This project's processes and those of the libraries it is measured against; a context manager.
 
     Attributes
     ----------
@@ -163,17 +172,13 @@ class Peers:
     """
 
     def __init__(self, against=()):
-        plan = [("ours", "ours", 1)]
-        for library in against:
-            threads = (1, 2) if library == "torch" and (os.cpu_count() or 1) > 1 else (1,)
-            plan += [(f"{library}{n}" if library == "torch" else library, library, n) for n in threads]
-        self.names = [name for name, _, _ in plan]
-        self._plan, self.found = plan, {}
+        self._plan, self.found = competitors(against), {}
+        self.names = list(self._plan)
 
     def __enter__(self) -> Peers:
         started = []
         try:
-            for name, library, threads in self._plan:
+            for name, (library, threads) in self._plan.items():
                 started.append(Peer(library, threads, name))
             for peer in started:
                 peer.greet()
@@ -195,7 +200,7 @@ class Peers:
 
     @property
     def ours(self) -> Peer:
-        """This project's process."""
+        """This project's process with one thread."""
         if not self.found["ours"].versions.get("compiled", True):
             raise UsageError("kernels must be compiled to be timed, got NUMBA_DISABLE_JIT=1 (unset it)")
         return self.found["ours"]

@@ -74,6 +74,19 @@ def rounds(measures: Mapping[str, Callable[[], float]], count: int) -> dict[str,
     return found
 
 
+def parted(found: Mapping[str, Sequence[float]]) -> tuple[str, dict[str, Ratio]]:
+    """Which of this project's processes (`ours...`) is the fastest, and how many times its figures the others' are.
+
+    Returns
+    -------
+    own : str
+    ratios : dict of Ratio
+        Of all that are not this project's, by name.
+    """
+    own = min((name for name in found if name.startswith("ours")), key=lambda name: statistics.median(found[name]))
+    return own, {name: ratio(values, found[own]) for name, values in found.items() if not name.startswith("ours")}
+
+
 def goal_met(found: Ratio | None, bound: float) -> str:
     """Whether a ratio reaches a bound: `yes`, `NO`, `?` within noise; `-` without a ratio."""
     if found is None:

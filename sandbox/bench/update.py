@@ -15,7 +15,7 @@ import statistics
 from sandbox.bench.peers import Peers, parse_against
 from sandbox.bench.step import NAMES, fill
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, goal_met, ratio, rounds
+from sandbox.bench.turns import Ratio, goal_met, parted, ratio, rounds
 
 __all__ = ["CASES", "QUICK", "update"]
 
@@ -25,11 +25,11 @@ QUICK = [dict(zip("HBT", size, strict=True), cell="rnn", D=2) for size in ((1, 1
 COLUMNS = ("bench", "cell", "D", "H", "B", "T", *(f"{name}_s" for name in NAMES), "step_s", "over_step",
            "over_step_low", "over_step_high", "fastest", "ratio", "ratio_low", "ratio_high", "verdict", "python_s",
            "goals", "waited")  # fmt: skip
-HEADINGS = [("cell", -4), ("H", 4), ("B", 3), ("T", 4), ("ours ms", 8), ("torch 1", 8), ("torch 2", 8), ("jax", 8),
-            ("fastest / ours", -19), ("", -11), ("step ms", 8), ("update / step", -19), ("python us", 9),
+HEADINGS = [("cell", -4), ("H", 4), ("B", 3), ("T", 4), ("ours ms", 8), ("2 threads", 9), ("torch 1", 8),
+            ("torch 2", 8), ("jax", 8), ("fastest / ours", -19), ("", -11), ("step ms", 8), ("update / step", -19), ("python us", 9),
             ("goals", -11), ("waited", -1)]  # fmt: skip
 NOTES = (
-    "update: new batch, forward, backward, clipping, Adam; step: forward and backward of the layer alone",
+    "update: new batch, forward, backward, clipping, Adam; step: forward and backward of the layer alone; one thread",
     "python us: an update at one unit and one sequence, less its steps; the goal is 25",
     "~ where the interval contains 1; goals: met or not, ? within noise; waited: who had no core, share of the time",
 )
@@ -41,7 +41,7 @@ def update(csv=None, against: str | None = None, quick: bool = False) -> list[di
     libraries = parse_against(against)
     with Report(csv, COLUMNS) as report, Peers(libraries) as peers:
         report.describe(peers.versions())
-        report.begin("one training update, adding problem, float32; ours on one thread", HEADINGS)
+        report.begin("one training update, adding problem, float32", HEADINGS)
         rows = fill(report, peers, QUICK if quick else CASES, _measured, _texts, quick)
         for text in NOTES:
             report.line(text, "dim")
@@ -61,7 +61,7 @@ def _measured(case, peers: Peers, count: int, seconds: float) -> dict:
         measures["longer"] = lambda: ours.measure("longer", seconds)
     found = rounds(measures, count)
     alone, longer = found.pop("step"), found.pop("longer", None)
-    ratios = {name: ratio(values, found["ours"]) for name, values in found.items() if name != "ours"}
+    _, ratios = parted(found)
     fastest = min(ratios, key=lambda name: ratios[name].median, default=None)
     best, over = ratios.get(fastest, Ratio(float("nan"))), ratio(found["ours"], alone)
     row = {"bench": "update", **case, **{f"{name}_s": statistics.median(values) for name, values in found.items()},

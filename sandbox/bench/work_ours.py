@@ -4,7 +4,7 @@ import tracemalloc
 
 import numpy as np
 
-from sandbox import provenance, tasks
+from sandbox import provenance, tasks, threads
 from sandbox.bench import data
 from sandbox.bench.gemm import CHAINS, _fma_chains
 from sandbox.jit import COMPILED, registers
@@ -14,8 +14,9 @@ from sandbox.training import Recipe, Trainer, model_for
 __all__ = ["gradients", "job", "memory", "peak", "segments", "setup", "step", "update"]
 
 
-def setup(threads):
-    """Versions of what is at work; a run has one thread, whatever is asked for."""
+def setup(number):
+    """Versions of what is at work; a run has so many threads."""
+    threads.use(number)
     versions = provenance.versions()
     return {name: versions[name] for name in ("numba", "numpy")} | {"compiled": COMPILED}
 

@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
+from sandbox import threads
 from sandbox.cluster.surroundings import silence
 from sandbox.errors import UsageError, shorten
 from sandbox.experiment import Experiment
@@ -45,7 +46,8 @@ def work(job: bytes, code: str, batch: bytes) -> tuple[str, str, object]:
             return "refused", address, f"it cannot load the experiment ({shorten(str(error), 200)})"
         for point in pickle.loads(batch):
             try:
-                rows.append(execute(experiment, point, settings))
+                with threads.singly():
+                    rows.append(execute(experiment, point, settings))
             except UsageError as error:
                 return "wrong", address, str(error)
             except SystemExit as error:
