@@ -97,14 +97,14 @@ _move_panel, _move_rows = _move(lambda itemsize: VECTORS * VECTOR_BYTES // items
 def _tile(rows, panels):
     """Generate C[rows, panels * width] += A[rows, depth] W[depth, panels * width] in registers.
 
-    The intrinsic's arguments: a, its strides over rows and k; b and its stride over panels; depth; c and its row
-    stride (strides in elements). Loops over k only; depth must be at least 1.
+    The intrinsic's arguments: a, its strides over rows and k; b and its stride over panels; depth; c and its strides
+    over rows and panels (strides in elements). Loops over k only; depth must be at least 1.
     """
 
     @intrinsic
-    def tile(typingctx, a, a_row, a_k, b, b_panel, depth, c, c_row):
+    def tile(typingctx, a, a_row, a_k, b, b_panel, depth, c, c_row, c_panel):
         i64 = types.int64
-        signature = types.void(a, i64, i64, b, i64, i64, c, i64)
+        signature = types.void(a, i64, i64, b, i64, i64, c, i64, i64)
 
         def codegen(context, builder, signature, args):
             _emit_tile(context, builder, signature.args[0].dtype, args, rows, panels)
@@ -116,7 +116,7 @@ def _tile(rows, panels):
 
 
 def _emit_tile(context, builder, dtype, args, rows, panels):
-    a, a_row, a_k, b, b_panel, depth, c, c_row = args
+    a, a_row, a_k, b, b_panel, depth, c, c_row, c_panel = args
     itemsize = dtype.bitwidth // 8
     lanes = VECTOR_BYTES // itemsize
     count = panels * VECTORS
@@ -130,12 +130,12 @@ def _emit_tile(context, builder, dtype, args, rows, panels):
     def at(pointer, offset):
         return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
 
-    def column(v):  # element offset of vector v from the first panel's row
-        return builder.add(builder.mul(b_panel, const(v // VECTORS)), const(v % VECTORS * lanes))
+    def column(stride, v):  # element offset of vector v from the first panel's row
+        return builder.add(builder.mul(stride, const(v // VECTORS)), const(v % VECTORS * lanes))
 
     a_rows = [builder.gep(a, [builder.mul(a_row, const(m))]) for m in range(rows)]
-    b_columns = [builder.gep(b, [column(v)]) for v in range(count)]
-    c_at = [[at(c, builder.add(builder.mul(c_row, const(m)), const(v * lanes))) for v in range(count)]
+    b_columns = [builder.gep(b, [column(b_panel, v)]) for v in range(count)]
+    c_at = [[at(c, builder.add(builder.mul(c_row, const(m)), column(c_panel, v))) for v in range(count)]
             for m in range(rows)]  # fmt: skip
     start = [[builder.load(p, align=itemsize) for p in row] for row in c_at]
 
@@ -200,23 +200,25 @@ def _walk(a, a_tile, a_row, a_k, b, b_panel, depth, c, c_row, rows, panels, pane
     for p in range(panels):
         b_p, c_p = _ahead(b, p * b_panel), _ahead(c, p * panel_width)
         for i in range(blocks):
-            _tile_full(_ahead(a, i * a_tile), a_row, a_k, b_p, 0, depth, _ahead(c_p, i * ROWS * c_row), c_row)
+            _tile_full(_ahead(a, i * a_tile), a_row, a_k, b_p, 0, depth, _ahead(c_p, i * ROWS * c_row), c_row, 0)
         if four:
-            _tile_4x1(a_left, a_row, a_k, b_p, 0, depth, _ahead(c_left, p * panel_width), c_row)
+            _tile_4x1(a_left, a_row, a_k, b_p, 0, depth, _ahead(c_left, p * panel_width), c_row, 0)
+    # Panels far apart, so that each of a tile's streams through W goes on where it ended in the tile before: short
+    # streams that start anew are half as fast, because nothing fetches their first rows ahead of time.
     if two > four:
-        a_i, c_i = _ahead(a_left, four * a_row), _ahead(c_left, four * c_row)
-        pairs = panels // 2 * 2
-        for p in range(0, pairs, 2):
-            _tile_2x2(a_i, a_row, a_k, _ahead(b, p * b_panel), b_panel, depth, _ahead(c_i, p * panel_width), c_row)
-        if panels > pairs:
-            _tile_2x1(a_i, a_row, a_k, _ahead(b, pairs * b_panel), 0, depth, _ahead(c_i, pairs * panel_width), c_row)
+        a_i, c_i, apart = _ahead(a_left, four * a_row), _ahead(c_left, four * c_row), panels // 2
+        for p in range(apart):
+            b_p, c_p = _ahead(b, p * b_panel), _ahead(c_i, p * panel_width)
+            _tile_2x2(a_i, a_row, a_k, b_p, apart * b_panel, depth, c_p, c_row, apart * panel_width)
+        for p in range(2 * apart, panels):
+            _tile_2x1(a_i, a_row, a_k, _ahead(b, p * b_panel), 0, depth, _ahead(c_i, p * panel_width), c_row, 0)
     if left > two:
-        a_i, c_i = _ahead(a_left, two * a_row), _ahead(c_left, two * c_row)
-        fours = panels // 4 * 4
-        for p in range(0, fours, 4):
-            _tile_1x4(a_i, a_row, a_k, _ahead(b, p * b_panel), b_panel, depth, _ahead(c_i, p * panel_width), c_row)
-        for p in range(fours, panels):
-            _tile_1x1(a_i, a_row, a_k, _ahead(b, p * b_panel), 0, depth, _ahead(c_i, p * panel_width), c_row)
+        a_i, c_i, apart = _ahead(a_left, two * a_row), _ahead(c_left, two * c_row), panels // 4
+        for p in range(apart):
+            b_p, c_p = _ahead(b, p * b_panel), _ahead(c_i, p * panel_width)
+            _tile_1x4(a_i, a_row, a_k, b_p, apart * b_panel, depth, c_p, c_row, apart * panel_width)
+        for p in range(4 * apart, panels):
+            _tile_1x1(a_i, a_row, a_k, _ahead(b, p * b_panel), 0, depth, _ahead(c_i, p * panel_width), c_row, 0)
 
 
 @lean
@@ -264,8 +266,11 @@ def pack_into(W, at, stride, depth, columns, transpose, panels, to):
         else:
             for k in range(depth):
                 row = at + k * stride + first
-                for j in range(wide):
-                    panels[here + k * panel_width + j] = flat[row + j]
+                if wide == panel_width:
+                    _move_wide(panels, here + k * panel_width, W, row)
+                else:
+                    for j in range(wide):
+                        panels[here + k * panel_width + j] = flat[row + j]
 
 
 def _add_packed_product(A, a_at, a_row, panels, at, depth, C, c_at, c_row, rows, columns):
@@ -274,11 +279,14 @@ def _add_packed_product(A, a_at, a_row, panels, at, depth, C, c_at, c_row, rows,
     `a_at` and `c_at` are the flat indices of their first elements, `a_row` and `c_row` the distances between their
     rows; W is packed in the flat array `panels` from `at` on.
     """
-    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
-    if depth == 0 or rows == 0:
-        return
+    if depth and rows:
+        _multiply(_pointer(A, a_at), a_row, _pointer(panels, at), depth, _pointer(C, c_at), c_row, rows, columns,
+                  VECTORS * VECTOR_BYTES // A.itemsize)  # fmt: skip
+
+
+@lean
+def _multiply(a, a_row, b, depth, c, c_row, rows, columns, panel_width):
     whole = columns // panel_width
-    a, b, c = _pointer(A, a_at), _pointer(panels, at), _pointer(C, c_at)
     _walk(a, ROWS * a_row, a_row, 1, b, depth * panel_width, depth, c, c_row, rows, whole, panel_width)
     done = whole * panel_width
     if columns > done:
@@ -359,6 +367,15 @@ def _add_transposed_product(A, B, b_column, columns, C, c_column):
                                   min(panel_width, columns - j))  # fmt: skip
 
 
+def _compiled_move(target, to, source, at):
+    _move_panel(_pointer(target, to), _pointer(source, at))
+
+
+def _plain_move(target, to, source, at):
+    wide = VECTORS * VECTOR_BYTES // target.itemsize
+    target[to : to + wide] = source.reshape(-1)[at : at + wide]
+
+
 def _plain_product(A, a_at, a_row, panels, at, depth, C, c_at, c_row, rows, columns):
     panel_width = VECTORS * VECTOR_BYTES // A.itemsize
     count = -(-columns // panel_width)
@@ -377,7 +394,8 @@ def _plain_transposed_product(A, B, b_column, columns, C, c_column):
     C[:, c_column : c_column + columns] += np.dot(A.T, B[:, b_column : b_column + columns])
 
 
-add_packed_product = lean(_add_packed_product) if COMPILED else _plain_product
+_move_wide = inline(_compiled_move) if COMPILED else _plain_move
+add_packed_product = inline(_add_packed_product) if COMPILED else _plain_product
 add_transposed_product = kernel(_add_transposed_product) if COMPILED else _plain_transposed_product
 
 

@@ -50,25 +50,17 @@ for _name, _real in (("float32", types.float32), ("float64", types.float64)):
     STEP_BACKWARD[_name] = types.void(*_rows, _four, _four, _two, _flags, _three, _sums)
 
 
-def no_step_forward(t, first, last, z, states, weights, flags):
-    """The second stage of a cell which has one stage only."""
-
-
-def no_step_backward(t, first, last, dz, states, weights, flags, ds, dweights):
-    """The second stage of a cell which has one stage only."""
-
-
 @lean
-def forward(step, second, first, last, x, inputs, bias, z, plan, panels, states, weights, flags, lengths, mask, kept,
+def forward(step, second, stages, first, last, x, inputs, bias, z, plan, panels, states, weights, flags, lengths, mask, kept,
             share, scratch):  # fmt: skip
     """Run a cell over T steps, for the sequences from `first` to `last` - 1: fills `states[:, 1:]` and the tape z.
 
-    `states[:, 0]` is the start. A row whose length has passed keeps its state.
+    `states[:, 0]` is the start. A row whose length has passed keeps its state. With one stage `second` is not called.
     """
     T, B, G, H = z.shape
     for t in range(T):
         _add_inputs(t, first, last, x, inputs, bias, z, panels)
-        for stage in range(2):  # a loop, so that the products are compiled once
+        for stage in range(stages):  # a loop, so that the products are compiled once
             _add_products(stage, t, first, last, z, plan, panels, states, mask, scratch)
             if stage == 0:
                 call(step, (t, first, last, z, states, weights, flags))
@@ -125,7 +117,7 @@ def _zone_out(t, first, last, states, kept, share):
 
 
 @lean
-def backward(step, second, first, last, z, dz, plan, panels, states, weights, flags, lengths, mask, kept, share, dy, ds,
+def backward(step, second, stages, first, last, z, dz, plan, panels, states, weights, flags, lengths, mask, kept, share, dy, ds,
              dstates, dweights, exponents, inputs, dx, held, zoned, scratch, power):  # fmt: skip
     """Run a cell's backward steps from t = T - 1 to 0, for the sequences from `first` to `last` - 1.
 
@@ -153,7 +145,8 @@ def backward(step, second, first, last, z, dz, plan, panels, states, weights, fl
                     _add(dy[o, t, b], ds[o, b])
         for b in range(first, last if dy.size and exponents.size else first):
             _inflow(ds, dy, t, b, power)
-        _record(t + 1, first, last, ds, dstates, exponents, power)
+        if dstates.size or exponents.size:
+            _record(t + 1, first, last, ds, dstates, exponents, power)
         if not in_place:
             for b in range(first, last):
                 _copy(z[t, b].reshape(-1), dz[t, b].reshape(-1))
@@ -164,7 +157,7 @@ def backward(step, second, first, last, z, dz, plan, panels, states, weights, fl
                     _clear(ds[s, b])
         if zoned.size:
             _split(t, first, last, ds, zoned, kept, share)
-        for stage in range(1, -1, -1):
+        for stage in range(stages - 1, -1, -1):
             for b in range(first, last, block):
                 if stage == 1:
                     call(second, (t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK]))

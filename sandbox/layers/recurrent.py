@@ -160,10 +160,8 @@ class Layer(CellWeights):
         super().__init__(cell, input_size, hidden_size, rng=rng, dtype=dtype, init=init, gain=gain,
                          input_init=input_init, chrono=chrono, **options)  # fmt: skip
         self._set_noise(recurrent_dropout, zoneout, noise)
-        self._steps = [[first_class(step, signatures[self.dtype.name]) for step in _pair(steps, nothing)]
-                       for steps, signatures, nothing in (
-                           (self.cell.step_forward, scan.STEP_FORWARD, scan.no_step_forward),
-                           (self.cell.step_backward, scan.STEP_BACKWARD, scan.no_step_backward))]  # fmt: skip
+        self._steps = [_stages(steps, signatures[self.dtype.name]) for steps, signatures in (
+            (self.cell.step_forward, scan.STEP_FORWARD), (self.cell.step_backward, scan.STEP_BACKWARD))]  # fmt: skip
         self._flags = np.array(self.cell.flags(self.options), np.int64)
         self._none = {n: np.empty((0,) * n, self.dtype) for n in (2, 3, 4)}  # an array that is not there
         self._space = self.last = self.passed = None
@@ -259,8 +257,8 @@ class Layer(CellWeights):
         arguments = (x, self._inputs[0], self._bias, space.z, self._recurrent[0], self._panels[0], space.trail,
                      self._rows, self._flags, NONE if lengths is None else lengths, self._mask, self._kept,
                      self.zoneout, self._scratch())  # fmt: skip
-        step, second = self._steps[0]
-        threads.share(B, scan.BLOCK, space.work, lambda *rows: scan.forward(step, second, *rows, *arguments))
+        steps = self._steps[0]
+        threads.share(B, scan.BLOCK, space.work, lambda *rows: scan.forward(*steps, *rows, *arguments))
         self.last = Trajectory(x, space.states, space.gates, lengths, self.cell.outputs)
         return self.last
 
@@ -339,8 +337,8 @@ class Layer(CellWeights):
         arguments = (space.z, dz, self._recurrent[1], self._panels[1], space.trail, self._rows, self._flags, lengths,
                      self._mask, self._kept, self.zoneout, dy, ds, every, row_sums, exponents, self._inputs[1], dx,
                      held, zoned, self._scratch(), np.zeros(ds.shape[1], np.int64))  # fmt: skip
-        step, second = self._steps[1]
-        threads.share(ds.shape[1], scan.BLOCK, space.work, lambda *rows: scan.backward(step, second, *rows, *arguments))
+        steps = self._steps[1]
+        threads.share(ds.shape[1], scan.BLOCK, space.work, lambda *rows: scan.backward(*steps, *rows, *arguments))
 
     def _parameter_gradients(self, run, dz, accumulate):
         space = self._space
@@ -424,9 +422,10 @@ class Layer(CellWeights):
         return layer
 
 
-def _pair(steps, nothing):
-    """The step functions of both stages."""
-    return (steps, nothing) if callable(steps) else steps
+def _stages(steps, signature):
+    """The step functions of both stages, and how many there are."""
+    made = [first_class(step, signature) for step in ((steps,) if callable(steps) else steps)]
+    return made[0], made[-1], len(made)
 
 
 def _by_name(name, states):
