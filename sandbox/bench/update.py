@@ -26,8 +26,8 @@ COLUMNS = ("bench", "cell", "D", "H", "B", "T", *(f"{name}_s" for name in NAMES)
            "over_step_low", "over_step_high", "fastest", "ratio", "ratio_low", "ratio_high", "verdict", "python_s",
            "goals", "waited")  # fmt: skip
 HEADINGS = [("cell", -4), ("H", 4), ("B", 3), ("T", 4), ("ours ms", 8), ("2 threads", 9), ("torch 1", 8),
-            ("torch 2", 8), ("jax", 8), ("fastest / ours", -19), ("", -11), ("step ms", 8), ("update / step", -19), ("python us", 9),
-            ("goals", -11), ("waited", -1)]  # fmt: skip
+            ("torch 2", 8), ("jax", 8), ("fastest / ours", -19), ("", -11), ("step ms", 8), ("update / step", -19),
+            ("python us", 9), ("goals", -11), ("waited", -1)]  # fmt: skip
 NOTES = (
     "update: new batch, forward, backward, clipping, Adam; step: forward and backward of the layer alone; one thread",
     "python us: an update at one unit and one sequence, less its steps; the goal is 25",

@@ -126,10 +126,10 @@ class Cell:
     states : tuple of str
         What is carried from step to step; the first one is h, the cell's output.
     step_forward : callable (t, first, last, z, states, weights, flags), or two of them
-        Turns the pre-activations z[t] (B, G, H) into gate values in place and writes states[:, t + 1]. The second one
-        runs after the products of stage 1.
-    step_backward : callable (t, first, last, dz, states, weights, flags, ds, dweights), or two of them in the order of the forward
-    step
+        Turns the pre-activations z[t] (B, G, H) into gate values in place and writes states[:, t + 1], for sequences
+        `first` to `last` - 1. The second one runs after the products of stage 1.
+    step_backward : callable (t, first, last, dz, states, weights, flags, ds, dweights), or two of them in the order of
+    the forward step
         Turns the gate values dz[t] into dL/dz[t] in place, ds = dL/ds_{t+1} into the elementwise part of dL/ds_t, and
         adds to dweights. The loop adds what comes back through the products. It must not read states[:, t + 1], which
         zoneout changes after the step, but for auxiliary ones; the ds of those it leaves at 0.

@@ -94,8 +94,10 @@ def _move(elements):
 _move_panel, _move_rows = _move(lambda itemsize: VECTORS * VECTOR_BYTES // itemsize), _move(lambda itemsize: ROWS)
 
 
-def _tile(rows, panels):
+def _tile(rows, panels, vectors=VECTORS):
     """Generate C[rows, panels * width] += A[rows, depth] W[depth, panels * width] in registers.
+
+    With fewer `vectors` than a panel's row has the others' columns are left out.
 
     The intrinsic's arguments: a, its strides over rows and k; b and its stride over panels; depth; c and its strides
     over rows and panels (strides in elements). Loops over k only; depth must be at least 1.
@@ -107,7 +109,7 @@ def _tile(rows, panels):
         signature = types.void(a, i64, i64, b, i64, i64, c, i64, i64)
 
         def codegen(context, builder, signature, args):
-            _emit_tile(context, builder, signature.args[0].dtype, args, rows, panels)
+            _emit_tile(context, builder, signature.args[0].dtype, args, rows, panels, vectors)
             return context.get_dummy_value()
 
         return signature, codegen
@@ -115,11 +117,11 @@ def _tile(rows, panels):
     return tile
 
 
-def _emit_tile(context, builder, dtype, args, rows, panels):
+def _emit_tile(context, builder, dtype, args, rows, panels, vectors):
     a, a_row, a_k, b, b_panel, depth, c, c_row, c_panel = args
     itemsize = dtype.bitwidth // 8
     lanes = VECTOR_BYTES // itemsize
-    count = panels * VECTORS
+    count = panels * vectors
     scalar = context.get_value_type(dtype)
     vector = ir.VectorType(scalar, lanes)
     i64 = ir.IntType(64)
@@ -131,7 +133,7 @@ def _emit_tile(context, builder, dtype, args, rows, panels):
         return builder.bitcast(builder.gep(pointer, [offset]), vector.as_pointer())
 
     def column(stride, v):  # element offset of vector v from the first panel's row
-        return builder.add(builder.mul(stride, const(v // VECTORS)), const(v % VECTORS * lanes))
+        return builder.add(builder.mul(stride, const(v // vectors)), const(v % vectors * lanes))
 
     a_rows = [builder.gep(a, [builder.mul(a_row, const(m))]) for m in range(rows)]
     b_columns = [builder.gep(b, [column(b_panel, v)]) for v in range(count)]
@@ -185,6 +187,7 @@ def vector_fma(builder, vector, a, b, c):
 _tile_full = _tile(ROWS, 1)
 _tile_4x1, _tile_2x2, _tile_2x1, _tile_1x4, _tile_1x1 = (
     _tile(4, 1), _tile(2, 2), _tile(2, 1), _tile(1, 4), _tile(1, 1))  # fmt: skip
+_half_full, _half_1 = _tile(ROWS, 1, VECTORS // 2), _tile(1, 1, VECTORS // 2)
 
 
 @lean
@@ -223,7 +226,15 @@ def _walk(a, a_tile, a_row, a_k, b, b_panel, depth, c, c_row, rows, panels, pane
 
 @lean
 def _edge(a, a_tile, a_row, a_k, b, depth, c, c_row, rows, columns, panel_width):
-    """The last, partly filled panel of C, computed on a copy that is as wide as a panel."""
+    """The last, partly filled panel of C: half of a panel where it is, else a copy that is as wide as a panel."""
+    if 2 * columns == panel_width:
+        blocks = rows // ROWS
+        for i in range(blocks):
+            _half_full(_ahead(a, i * a_tile), a_row, a_k, b, 0, depth, _ahead(c, i * ROWS * c_row), c_row, 0)
+        a_left, c_left = _ahead(a, blocks * a_tile), _ahead(c, blocks * ROWS * c_row)
+        for m in range(rows - blocks * ROWS):
+            _half_1(_ahead(a_left, m * a_row), a_row, a_k, b, 0, depth, _ahead(c_left, m * c_row), c_row, 0)
+        return
     scratch = _scratch(c)
     for i in range(0, rows, ROWS):
         height = min(ROWS, rows - i)

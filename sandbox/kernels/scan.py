@@ -51,8 +51,8 @@ for _name, _real in (("float32", types.float32), ("float64", types.float64)):
 
 
 @lean
-def forward(step, second, stages, first, last, x, inputs, bias, z, plan, panels, states, weights, flags, lengths, mask, kept,
-            share, scratch):  # fmt: skip
+def forward(step, second, stages, first, last, x, inputs, bias, z, plan, panels, states, weights, flags, lengths, mask,
+            kept, share, scratch):  # fmt: skip
     """Run a cell over T steps, for the sequences from `first` to `last` - 1: fills `states[:, 1:]` and the tape z.
 
     `states[:, 0]` is the start. A row whose length has passed keeps its state. With one stage `second` is not called.
@@ -117,8 +117,8 @@ def _zone_out(t, first, last, states, kept, share):
 
 
 @lean
-def backward(step, second, stages, first, last, z, dz, plan, panels, states, weights, flags, lengths, mask, kept, share, dy, ds,
-             dstates, dweights, exponents, inputs, dx, held, zoned, scratch, power):  # fmt: skip
+def backward(step, second, stages, first, last, z, dz, plan, panels, states, weights, flags, lengths, mask, kept, share,
+             dy, ds, dstates, dweights, exponents, inputs, dx, held, zoned, scratch, power):  # fmt: skip
     """Run a cell's backward steps from t = T - 1 to 0, for the sequences from `first` to `last` - 1.
 
     On entry `ds` is dL/ds_T; on exit dL/ds_0. `dy` (O, T, B, H) is what else flows into the outputs after every step.

@@ -48,7 +48,8 @@ class Dense(Module):
         """y (..., output_size) of x (..., input_size)."""
         shape = np.shape(x)[:-1]
         self._x = x = check_array("x", x, self.dtype, (*shape, self.input_size)).reshape(-1, self.input_size)
-        y, W, b, panels = np.empty((len(x), self.output_size), self.dtype), *self._weight_and_bias(self.parameters), self._panels[0]
+        y, panels = np.empty((len(x), self.output_size), self.dtype), self._panels[0]
+        W, b = self._weight_and_bias(self.parameters)
         dense.pack(W, False, panels)
         threads.share(len(x), UNIT, x.size * self.output_size, lambda *rows: dense.forward(*rows, x, W, b, panels, y))
         return y.reshape(*shape, self.output_size)
@@ -67,7 +68,8 @@ class Dense(Module):
         x, self._x = self._x, None  # it may be a large workspace's last reader
         if not accumulate:
             self.gradient[:], self._sums[:] = 0, 0
-        (dW, db), sums, panels, dx = self._weight_and_bias(self.gradients), self._sums, self._panels[1], np.empty_like(x)
+        dx, sums, panels = np.empty_like(x), self._sums, self._panels[1]
+        dW, db = self._weight_and_bias(self.gradients)
         dense.pack(self.parameters["W"], True, panels)
         work = x.size * self.output_size
         threads.share(self.output_size, gemm.width(self.dtype), work,

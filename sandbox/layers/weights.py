@@ -67,8 +67,8 @@ class CellWeights(Module):
                     row = product.stage, states.index(product.source), target * H, count * H, sizes[way]
                     recurrent[way].append((*row, cell.sees_h(product)))
                 sizes[way] += -(-columns // panel) * depth * panel
-        self._inputs, self._recurrent, self._packed = ([_table(part, n) for part in parts]
-                                                       for parts, n in ((inputs, 3), (recurrent, 6), (packed, 7)))  # fmt: skip
+        tables = (inputs, 3), (recurrent, 6), (packed, 7)
+        self._inputs, self._recurrent, self._packed = ([_table(way, n) for way in ways] for ways, n in tables)
         self._panels = [np.empty(size, self.dtype) for size in sizes]
         places = [(name, *run) for name, columns in cell.biases.items() for run in runs(columns, tape)]
         self._biases = _table([(*self._place(name, source * H), count * H, target * H)
@@ -96,10 +96,12 @@ class CellWeights(Module):
             if source not in sources:
                 sources.append(source)
             found.append((sources.index(source), product.weight, *run))
-        taking = [tuple(sorted(n for n, (_, _, _, target, count) in enumerate(found) if target <= column < target + count))
-                  for column in range(len(tape))]  # fmt: skip
+
+        def takers_of(column):
+            return tuple(n for n, (_, _, _, target, count) in enumerate(found) if target <= column < target + count)
+
         segments, table = [], []
-        for takers, columns in itertools.groupby(range(len(tape)), key=lambda column: taking[column]):
+        for takers, columns in itertools.groupby(range(len(tape)), key=takers_of):
             columns = list(columns)
             segments.append((columns[0] * H, len(columns) * H, len(table), len(table) + len(takers)))
             for source, name, block, target, _ in (found[n] for n in sorted(takers, key=lambda n: found[n][0])):
