@@ -38,14 +38,14 @@ import numba
 import numpy as np
 from llvmlite import ir
 from numba import types
-from numba.core import config, sigutils
+from numba.core import cgutils, config, sigutils
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.ccallback import CFunc
 from numba.core.codegen import initialize_llvm
 from numba.extending import intrinsic, overload
 
 __all__ = [
-    "COMPILED", "by_type", "cache_directory", "call", "describe", "first_class", "float_bits", "fma",
+    "COMPILED", "by_type", "cache_directory", "call", "cgutils", "describe", "first_class", "float_bits", "fma",
     "from_float_bits", "inline", "intrinsic", "ir", "kernel", "lean", "record", "registers", "stats", "types",
 ]  # fmt: skip
 

@@ -153,7 +153,21 @@ def test_step_prints_a_dash_for_who_is_missing(nothing, capsys, tmp_path):
         assert row["ours_s"] > row["limit_s"] > 0 and row["of_limit"] > 0 and "-" in row["goals"]
     lines = printed(capsys, rows, tmp_path / "x.csv")
     (line,) = [line for line in lines if line.split()[:5] == ["rnn", "2", "4", "1", "5"]]
-    assert line.split()[6:11] == ["-"] * 5 and "2x jax -" in line
+    assert line.split()[6 + (peers.competitors(()).keys() >= {"ours2"}) :][:4] == ["-"] * 4 and "2x jax -" in line
+
+
+def test_this_project_and_pytorch_run_with_one_thread_and_with_two(monkeypatch):
+    monkeypatch.setattr(peers.os, "cpu_count", lambda: 4)
+    expected = {
+        "ours": ("ours", 1),
+        "ours2": ("ours", 2),
+        "torch1": ("torch", 1),
+        "torch2": ("torch", 2),
+        "jax": ("jax", 1),
+    }
+    assert peers.competitors(["torch", "jax"]) == expected
+    monkeypatch.setattr(peers.os, "cpu_count", lambda: 1)
+    assert list(peers.competitors(["torch", "jax"])) == ["ours", "torch1", "jax"]
 
 
 @compiled_only
@@ -174,11 +188,13 @@ def test_scaling_has_every_figure(capsys, tmp_path):
 
 
 @compiled_only
-def test_job_is_the_same_training_in_a_process_of_its_own(nothing, capsys, tmp_path):
-    ours, missing = job(tmp_path / "x.csv", quick=True)
+def test_job_is_the_same_training_in_a_process_of_its_own(nothing, monkeypatch, capsys, tmp_path):
+    monkeypatch.setattr(peers.os, "cpu_count", lambda: 2)
+    ours, two, missing = job(tmp_path / "x.csv", quick=True)
+    assert two["loss"] == ours["loss"] and two["threads"] == 2
     assert ours["updates"] == 3 and ours["seconds"] > ours["training_s"] > 0 and np.isfinite(ours["loss"])
     assert "seconds" not in missing
-    lines = printed(capsys, [ours, missing], tmp_path / "x.csv")
+    lines = printed(capsys, [ours, two, missing], tmp_path / "x.csv")
     assert any(line.split()[:4] == ["Nothing", "1", "-", "-"] for line in lines)
 
 

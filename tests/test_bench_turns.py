@@ -11,7 +11,7 @@ from sandbox.bench.scaling import _row, slope
 from sandbox.bench.serve import best_of, waited
 from sandbox.bench.step import goals, operations
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, goal_met, ratio, rounds
+from sandbox.bench.turns import Ratio, goal_met, parted, ratio, rounds
 from sandbox.errors import UsageError
 
 
@@ -61,13 +61,21 @@ def test_the_goals_of_a_size():
     ratios = {"torch1": Ratio(6.0), "torch2": Ratio(4.0), "jax": Ratio(1.5)}
 
     def wanted(H, B):
-        return goals({"H": H, "B": B}, ratios, Ratio(0.72))
+        return goals({"H": H, "B": B}, ratios, Ratio(0.72), Ratio(1.85))
 
     assert wanted(32, 1) == {"2x jax": "NO", "5x torch": "NO"}
     assert wanted(32, 32) == {"2x": "NO"} and wanted(64, 32) == {"2x": "NO", "1.4 limits": "yes"}
-    assert wanted(512, 64) == {"1.3x": "yes", "1.4 limits": "yes"}
-    assert goals({"H": 32, "B": 32}, {}, Ratio(0.1)) == {"2x": "-"}
-    assert goals({"H": 512, "B": 64}, {}, Ratio(0.7))["1.4 limits"] == "NO"
+    assert wanted(512, 64) == {"1.3x": "yes", "1.4 limits": "yes", "1.8 threads": "yes"}
+    assert goals({"H": 32, "B": 32}, {}, Ratio(0.1), None) == {"2x": "-"}
+    assert goals({"H": 512, "B": 64}, {}, Ratio(0.7), None) == {"1.3x": "-", "1.4 limits": "NO", "1.8 threads": "-"}
+    assert goals({"H": 128, "B": 32}, {}, Ratio(0.7), Ratio(1.6, 1.5, 1.9))["1.8 threads"] == "?"
+
+
+def test_the_fastest_of_this_project_is_compared():
+    found = {"ours": [4.0, 4.0, 5.0], "ours2": [2.0, 3.0, 2.0], "torch1": [4.0, 6.0, 4.0]}
+    own, ratios = parted(found)
+    assert own == "ours2" and ratios == {"torch1": Ratio(2.0)}
+    assert parted({"ours": [1.0], "jax": [3.0]}) == ("ours", {"jax": Ratio(3.0)})
 
 
 def test_an_exponent_is_the_slope_of_the_logarithms():

@@ -25,18 +25,22 @@ X86 = platform.machine().lower() in ("x86_64", "amd64")
 TINY = """
 import numpy as np
 
-from sandbox.jit import kernel, types
+from sandbox.jit import call, kernel, lean, types
 from sandbox.kernels.activations import tanh
 
-STEP = types.float64(types.float64)
+STEP = types.void(types.int64, types.Array(types.float64, 1, "C"))
 
 
-def double(x):
-    return x + x
+def double(n, x):
+    x[n] += x[n]
 
 
-def triple(x):
-    return 3.0 * x
+def triple(n, x):
+    x[n] *= 3.0
+
+
+def allocating(n, x):
+    x[n] = np.ones(3)[n]
 
 
 @kernel
@@ -47,11 +51,15 @@ def curve(x):
     return y
 
 
-@kernel
+@lean
 def repeat(step, x, times):
     for _ in range(times):
-        x = step(x)
-    return x
+        call(step, (0, x))
+
+
+@lean
+def copying(x):
+    return x.copy()[0]
 """
 
 CURVE = """
@@ -133,19 +141,42 @@ def test_a_second_process_compiles_nothing(package, first):
 def test_one_loop_serves_every_first_class_step_and_both_are_cached(package, tmp_path):
     code = """
 import json
+import numpy as np
 from sandbox import jit
 from sandbox.kernels.tiny import STEP, double, repeat, triple
 steps = [jit.first_class(step, STEP) for step in (double, triple)]
 assert jit.first_class(double, STEP) is steps[0]
-values = [repeat(step, 1.0, 5) for step in steps]
-jit.types.FunctionType.__init__ = None  # the type is made once, and no more by any call
-assert [repeat(step, 1.0, 5) for step in steps] == values
+values = []
+for step in steps:
+    x = np.ones(1)
+    repeat(step, x, 5)
+    values.append(x[0])
 print(json.dumps({"values": values, "loops": len(repeat.signatures), **jit.stats()}))
 """
     first, second = (run(package, code, SANDBOX_CACHE_DIR=tmp_path) for _ in range(2))
     assert first.values == second.values == [32.0, 243.0]
     assert (first.compiled, first.loaded, first.loops) == (3, 0, 1)
     assert (second.compiled, second.loaded, second.loops) == (0, 3, 1)
+
+
+def test_what_allocates_or_is_laid_out_otherwise_is_refused_when_it_is_compiled(package, tmp_path):
+    code = """
+import json
+import numpy as np
+from sandbox import jit
+from sandbox.kernels.tiny import STEP, allocating, copying, double, repeat
+said = []
+for wrong in (lambda: jit.first_class(allocating, STEP), lambda: copying(np.ones(3)),
+              lambda: repeat(jit.first_class(double, STEP), np.ones((4, 2))[:, 0], 1)):
+    try:
+        wrong()
+        said.append("nothing")
+    except Exception as error:
+        said.append(f"{type(error).__name__}: {error}")
+print(json.dumps({"said": said}))
+"""
+    allocating, copying, strided = run(package, code, SANDBOX_CACHE_DIR=tmp_path).said
+    assert "NRT" in allocating and "NRT" in copying and "TypingError" in strided
 
 
 def test_an_edit_in_another_file_changes_the_next_process(tmp_path):
@@ -185,7 +216,9 @@ def test_an_edit_of_a_cell_recompiles_this_cell(tmp_path):
     source.write_text(text.replace("a[j] = tanh(a[j])", "a[j] = tanh(a[j]) + a[j]"))
     after = run(root, STEP, SANDBOX_CACHE_DIR=cache)
     assert after.y == [before.y[0] + 1, before.y[1]] and after.hash != before.hash
-    assert after.compiled == 2 and after.loaded > 4  # forward and backward step
+    assert (
+        after.compiled == 2 and after.loaded == 4
+    )  # both steps of a cell; the loop and what packs the weights; the other cell's
 
 
 def test_an_edit_of_a_users_own_kernel_changes_the_next_process(package, tmp_path):

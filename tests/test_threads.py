@@ -187,7 +187,7 @@ from sandbox import threads
 from sandbox.experiment import experiment
 
 @experiment(n=[1], seeds=1)
-def counting(n):
+def counting(n, seed):
     """How many threads a point has."""
     return {"threads": threads.count()}
 '''

@@ -65,7 +65,7 @@ def functions_of(path, wanted=lambda name: True):
 
 
 # Functions of scan.py that are not part of a backward pass.
-FORWARD = {"forward", "_contiguous", "_add_products", "_zone_out", "no_step_forward", "no_step_backward"}
+FORWARD = {"forward", "_contiguous", "_add_inputs", "_add_products", "_zone_out"}
 
 
 def parts():
@@ -73,8 +73,10 @@ def parts():
     return {
         "scan": Target("sandbox/kernels/scan.py", functions_of("sandbox/kernels/scan.py", lambda f: f not in FORWARD),
                        cases=("composite", "diagonal")),
-        "layers": Target("sandbox/layers/recurrent.py", ("_parameter_gradients", "_input_gradient", "_inflow"),
+        "layers": Target("sandbox/layers/recurrent.py", ("_parameter_gradients", "_run_backward", "_inflow"),
                          cases=("gru-after", "composite", "diagonal")),
+        "weights": Target("sandbox/kernels/weights.py", ("settle", "_plain_gradients"),
+                          cases=("gru-after", "composite", "diagonal")),
         "rows": Target("sandbox/kernels/rows.py", functions_of("sandbox/kernels/rows.py"), MODEL_CHECKS),
         "dense": Target("sandbox/layers/dense.py", ("backward",), MODEL_CHECKS),
         "bidirectional": Target("sandbox/layers/bidirectional.py", ("backward", "_parted"), MODEL_CHECKS),
@@ -103,12 +105,7 @@ EQUIVALENT = {
     ("scan", "_record", "exponent =", "(float_bits(largest) >> 52) - 1023  ->"): "rows are kept in [2, 4), not [1, 2)",
     ("scan", "_record", "if abs(exponent) > FAR:", "if abs(exponent) > FAR:  ->  if True:"): SOONER,
     ("scan", "_record", "if abs(exponent) > FAR:", "abs(exponent) > FAR  ->  abs(exponent) >="): SOONER,
-    (
-        "layers",
-        "_inflow",
-        "return self._empty(4)",
-        "self._empty(4)  ->",
-    ): NOTHING,
+    ("layers", "_inflow", "return self._none[4]", "self._none[4]  ->"): NOTHING,
     ("scan", "_rescale", "part =", "min(max(exponent, -1000), 1000)  ->  max(exponent, -1000)"): PART,
     ("scan", "_rescale", "part =", "min(max(exponent, -1000), 1000)  ->  min(max(exponent, -1000), 1001)"): PART,
 }

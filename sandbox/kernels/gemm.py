@@ -17,9 +17,8 @@ nothing: shapes are the caller's contract.
 """
 
 import numpy as np
-from numba.core import cgutils
 
-from sandbox.jit import COMPILED, inline, intrinsic, ir, kernel, lean, registers, types
+from sandbox.jit import COMPILED, cgutils, inline, intrinsic, ir, kernel, lean, registers, types
 
 VECTOR_BYTES, REGISTERS = registers()
 VECTORS = 2  # neighbouring vectors in one panel row
