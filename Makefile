@@ -1,7 +1,7 @@
 # Each target is a line. The first call makes VENV, later calls use it as it is.
 # PYTHON=python3.12 chooses the interpreter of a new VENV; VENV=.venv312 keeps another one beside the first.
 VENV = .venv
-EXTRAS = dev,bench,plot,cluster,sql
+EXTRAS = dev,plot,cluster,sql
 NAME =
 ARGS =
 A =

@@ -58,6 +58,7 @@ def singly(when: bool = True):
     before = _chosen
     if when and not os.environ.get(VARIABLE):
         _chosen = 1
+    count()  # refuses what the variable must not be before anything runs
     try:
         yield
     finally:
@@ -85,17 +86,18 @@ def share(items: int, unit: int, work: float, do) -> None:
     if work < 2 * WORTH or (shares := parts(-(-items // unit), work)) == 1:
         do(0, items)
         return
-    units = -(-items // unit)
+    units, sent = -(-items // unit), []
     edges = [min(units * n // shares * unit, items) for n in range(shares + 1)]
-    others = [_Task(do, *edges[n : n + 2]) for n in range(1, shares)]
-    for task, tasks in zip(others, _threads(shares - 1), strict=True):
-        tasks.put(task)
     try:
+        for n, tasks in enumerate(_threads(shares - 1), 1):
+            task = _Task(do, *edges[n : n + 2])
+            tasks.put(task)
+            sent.append(task)
         do(*edges[:2])
     finally:
-        for task in others:
-            task.done.acquire()  # after an interrupt as well: they write into arrays that the caller goes on to use
-    for task in others:
+        for task in sent:
+            task.wait()
+    for task in sent:
         if task.error is not None:
             raise task.error
 
@@ -105,8 +107,8 @@ class _Task:
 
     def __init__(self, do, first, last):
         self.do, self.range, self.error = do, (first, last), None
-        self.done = threading.Lock()
-        self.done.acquire()
+        self.ended, self.end = False, threading.Lock()
+        self.end.acquire()
 
     def run(self):
         try:
@@ -114,7 +116,20 @@ class _Task:
         except BaseException as error:
             self.error = error
         finally:
-            self.done.release()
+            self.ended = True
+            self.end.release()
+
+    def wait(self):
+        """Until it has ended; an interrupt that comes meanwhile is raised then.
+
+        The range is part of arrays which the caller may go on to use.
+        """
+        try:
+            while not self.ended:
+                self.end.acquire()
+        except BaseException:
+            self.wait()
+            raise
 
 
 _queues: list[queue.SimpleQueue] = []

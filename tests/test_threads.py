@@ -73,6 +73,40 @@ def test_an_error_of_any_thread_is_raised_after_all_have_ended():
     threads.share(3, 1, 1e9, lambda first, last: ended.append(first))  # and they go on working
 
 
+def test_an_interrupt_waits_for_the_others_however_often_it_comes():
+    threads.use(2)
+    ended, go = [], threading.Event()
+
+    class Interrupting:
+        """A lock whose first wait is interrupted."""
+
+        def __init__(self, lock):
+            self.lock, self.times = lock, 0
+
+        def acquire(self):
+            self.times += 1
+            if self.times == 2:  # the first one is the task's own
+                go.set()
+                raise KeyboardInterrupt("twice")
+            return self.lock.acquire()
+
+        def release(self):
+            self.lock.release()
+
+    def do(first, last):
+        if first == 0:
+            raise KeyboardInterrupt("once")
+        go.wait(10)
+        ended.append(first)
+
+    lock = threading.Lock
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(threads.threading, "Lock", lambda: Interrupting(lock()))
+        with pytest.raises(KeyboardInterrupt, match="twice"):
+            threads.share(2, 1, 1e9, do)
+    assert ended == [1]
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
 def test_a_forked_child_has_threads_of_its_own():
     script = """
@@ -180,6 +214,9 @@ def test_runs_of_a_sweep_have_one_thread_unless_told_otherwise(monkeypatch):
     monkeypatch.setenv(threads.VARIABLE, "3")
     with threads.singly():
         assert threads.count() == 3
+    monkeypatch.setenv(threads.VARIABLE, "many")
+    with pytest.raises(UsageError, match="got many"), threads.singly():
+        pass
 
 
 COUNTING = '''

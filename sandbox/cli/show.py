@@ -183,11 +183,15 @@ def tasks_command():
 
 @click.command("env", short_help="Print versions, processor and kernel cache.")
 def env_command():
-    """Print versions, the processor, and where kernels are kept and how many the last run compiled and loaded."""
-    from sandbox import jit, provenance
+    """Print versions, the processor, threads, and where kernels are kept and how many the last run compiled and loaded.
+
+    A run of one point has as many threads as there are cores, or as SANDBOX_THREADS says; in a sweep every run has one.
+    """
+    from sandbox import jit, provenance, threads
 
     facts = {name: version or "not installed" for name, version in provenance.versions().items()}
-    print_columns(list({**facts, "cpu": provenance.cpu_name(), **jit.describe()}.items()))
+    facts |= {"cpu": provenance.cpu_name(), "threads of one run": str(threads.count())}
+    print_columns(list({**facts, **jit.describe()}.items()))
 
 
 COMMANDS = (
