@@ -45,8 +45,9 @@ from numba.core.codegen import initialize_llvm
 from numba.extending import intrinsic, overload
 
 __all__ = [
-    "COMPILED", "by_type", "cache_directory", "call", "cgutils", "describe", "first_class", "float_bits", "fma",
-    "from_float_bits", "inline", "intrinsic", "ir", "kernel", "lean", "record", "registers", "stats", "types",
+    "COMPILED", "addressed", "by_type", "cache_directory", "cgutils", "describe", "first_class", "float_bits", "fma",
+    "from_float_bits", "inline", "intrinsic", "ir", "kernel", "lean", "plain_call", "record", "registers", "stats",
+    "types",
 ]  # fmt: skip
 
 if config.CPU_NAME in ("", "host"):
@@ -62,6 +63,9 @@ for _option in LLVM_OPTIONS:
     llvm.set_option("", _option)
 
 OPTIONS = {"error_model": "numpy", "nogil": True}
+# Said of what is called: else Numba lets it inherit the opposite from an inlined caller that it is first compiled for,
+# and a product's tiles are then inlined, and optimised anew, at every place that calls it: 50 s of compiling.
+CALLED = {"forceinline": False}
 COMPILED = not config.DISABLE_JIT
 KEPT_CACHES = 8
 CORRUPT = (EOFError, pickle.UnpicklingError, ValueError, KeyError, IndexError, AttributeError, ImportError, TypeError,
@@ -300,7 +304,7 @@ def describe() -> dict[str, str]:
 
 def kernel(function):
     """Compile a function of arrays and scalars at its first call with each set of types, and keep it on disk."""
-    dispatcher = numba.njit(**OPTIONS)(function)
+    dispatcher = numba.njit(**OPTIONS, **CALLED)(function)
     if COMPILED:
         dispatcher._cache = _Cache(function)
     return dispatcher
@@ -312,7 +316,7 @@ def lean(function):
     An atomic addition for every view of an array is half the time of a small network's step. An allocation is an error
     when such a function is compiled.
     """
-    dispatcher = numba.njit(**OPTIONS, _nrt=False)(function)
+    dispatcher = numba.njit(**OPTIONS, **CALLED, _nrt=False)(function)
     if COMPILED:
         dispatcher._cache = _Cache(function)
     return dispatcher
@@ -325,7 +329,7 @@ def inline(function):
 
 @functools.cache
 def first_class(function, signature):
-    """The function compiled for one signature, as something that a kernel can take as an argument and `call`.
+    """The function compiled for one signature, as something that a kernel can take as an argument and call.
 
     That is its address: a number is handed over in no time. Of Numba's own first-class functions each costs 3 us at
     every call of a kernel, which was a third of a small network's pass.
@@ -343,27 +347,28 @@ def first_class(function, signature):
 _compiled = []  # what addresses point into
 
 
-@intrinsic
-def _call(typingctx, step, arguments):
+def addressed(function, *kinds):
+    """Type and code of an intrinsic that calls what `first_class` made, for arguments of these types.
+
+    Each needs an intrinsic of its own, with as many parameters: a tuple of arrays is long to compile.
+    """
+
     def codegen(context, builder, signature, args):
-        values = [context.get_value_type(kind) for kind in signature.args[1]]
-        function = ir.FunctionType(context.get_value_type(types.none), values).as_pointer()
-        parts = [builder.extract_value(args[1], position) for position in range(len(values))]
-        builder.call(builder.inttoptr(args[0], function), parts)
+        values = [context.get_value_type(kind) for kind in kinds]
+        pointer = ir.FunctionType(context.get_value_type(types.none), values).as_pointer()
+        builder.call(builder.inttoptr(args[0], pointer), args[1:])
         return context.get_dummy_value()
 
-    # What a step is compiled for: anything else would be read as if it were that.
-    fits = all(kind.layout == "C" and kind.mutable if isinstance(kind, types.Array) else kind == types.int64
-               for kind in arguments)  # fmt: skip
-    return (types.void(step, arguments), codegen) if fits and step == types.int64 else None
+    def fits(kind):  # what functions are compiled for here: anything else would be read as if it were that
+        array = isinstance(kind, types.Array) and kind.layout == "C" and kind.mutable
+        return array or isinstance(kind, types.CPointer) or kind == types.int64
+
+    return (types.void(function, *kinds), codegen) if all(map(fits, (function, *kinds))) else None
 
 
-def _plain_call(step, arguments):
-    step(*arguments)
-
-
-# Calls what `first_class` made with a tuple of arguments: whole numbers and contiguous arrays of its signature.
-call = _call if COMPILED else _plain_call
+def plain_call(function, *arguments):
+    """The same without the compiler."""
+    function(*arguments)
 
 
 def by_type(single, double):

@@ -10,6 +10,8 @@ import pytest
 from sandbox import tasks
 from sandbox.bench import data, peers, sweep
 from sandbox.bench.job import job
+from sandbox.bench.parts import PARTS, parts
+from sandbox.bench.parts import operations as parts_operations
 from sandbox.bench.peers import Peer, Peers, parse_against
 from sandbox.bench.scaling import scaling
 from sandbox.bench.start import start
@@ -168,6 +170,20 @@ def test_this_project_and_pytorch_run_with_one_thread_and_with_two(monkeypatch):
     assert peers.competitors(["torch", "jax"]) == expected
     monkeypatch.setattr(peers.os, "cpu_count", lambda: 1)
     assert list(peers.competitors(["torch", "jax"])) == ["ours", "torch1", "jax"]
+
+
+@compiled_only
+def test_the_parts_of_a_pass_make_it_up(capsys, tmp_path):
+    rows = parts(tmp_path / "x.csv", quick=True)
+    for first in (0, len(PARTS)):
+        found = {row["part"]: row for row in rows[first : first + len(PARTS)]}
+        assert tuple(found) == PARTS and all(row["seconds"] >= 0 for row in found.values())
+        assert sum(row["share"] for name, row in found.items() if not name.endswith("step")) == pytest.approx(1)
+        assert all((row["of_limit"] is not None) == (name in ("forward", "backward", "gradients"))
+                   for name, row in found.items())  # fmt: skip
+    printed(capsys, rows, tmp_path / "x.csv")
+    count = parts_operations({"cell": "gru", "T": 5, "B": 2, "D": 3, "H": 4})
+    assert count == {"forward": 1680.0, "backward": 960.0, "gradients": 1680.0}
 
 
 @compiled_only

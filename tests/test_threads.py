@@ -236,8 +236,8 @@ def test_a_point_alone_has_all_cores_and_the_points_of_a_sweep_one_each(tmp_path
     (tmp_path / "experiments" / "counting.py").write_text(COUNTING)
     threads.use(5)
     alone = sandbox.run("counting", out=tmp_path / "a", progress=False)
-    assert [row["threads"] for row in alone] == [5]
+    assert alone["threads"].tolist() == [5]
     for number, jobs in enumerate((1, 2)):
         run = sandbox.run("counting", n=[2, 3, 4], jobs=jobs, out=tmp_path / f"b{number}", progress=False)
-        assert [row["threads"] for row in run] == [1, 1, 1]
+        assert run["threads"].tolist() == [1, 1, 1]
     assert threads.count() == 5

@@ -266,16 +266,24 @@ def _time(run, count):
     return (CLOCK() - start) / count
 
 
-@kernel
 def _add_product(A, panels, C, times):
-    for _ in range(times):
-        products.add_product(A, 0, panels, C, 0, C.shape[1])
+    _add_products(products.product(A.dtype), A, panels, C, times)
 
 
 @kernel
-def _add_transposed_product(A, B, C, times):
+def _add_products(product, A, panels, C, times):
     for _ in range(times):
-        products.add_transposed_product(A, B, 0, B.shape[1], C, 0)
+        products.add_product_with(product, A, 0, panels, C, 0, C.shape[1])
+
+
+def _add_transposed_product(A, B, C, times):
+    _add_transposed_products(products.block_product(A.dtype), A, B, C, times)
+
+
+@kernel
+def _add_transposed_products(product, A, B, C, times):
+    for _ in range(times):
+        products.add_transposed_product_with(product, A, B, 0, B.shape[1], C, 0)
 
 
 # The peak --------------------------------------------------------------------------------------------------------

@@ -68,8 +68,8 @@ def _answer(work, ready, request):
     if what == "drop":
         ready.clear()
         return {}
-    if what == "memory":
-        return work.memory(request["case"])
+    if what in ("memory", "parts"):
+        return getattr(work, what)(request["case"])
     if what == "gradients":
         found = work.gradients(request["case"])
         return {name: value.tolist() if hasattr(value, "tolist") else value for name, value in found.items()}

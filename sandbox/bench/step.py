@@ -15,7 +15,7 @@ from sandbox.bench.peers import Peers, parse_against
 from sandbox.bench.table import Report
 from sandbox.bench.turns import Ratio, goal_met, parted, ratio, rounds
 
-__all__ = ["CASES", "QUICK", "fill", "goals", "operations", "step"]
+__all__ = ["CASES", "GATES", "QUICK", "fill", "goals", "operations", "step"]
 
 SIZES = {
     "rnn": [(2, 32, 1, 100), (2, 128, 1, 100), (2, 32, 32, 100), (2, 64, 32, 100), (2, 128, 32, 100),

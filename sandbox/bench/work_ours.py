@@ -1,5 +1,8 @@
 """The work that is timed, done by this project."""
 
+import inspect
+import math
+import time
 import tracemalloc
 
 import numpy as np
@@ -8,10 +11,16 @@ from sandbox import provenance, tasks, threads
 from sandbox.bench import data
 from sandbox.bench.gemm import CHAINS, _fma_chains
 from sandbox.jit import COMPILED, registers
+from sandbox.kernels import scan, weights
 from sandbox.layers import Layer
 from sandbox.training import Recipe, Trainer, model_for
 
-__all__ = ["gradients", "job", "memory", "peak", "segments", "setup", "step", "update"]
+__all__ = ["gradients", "job", "memory", "parts", "peak", "segments", "setup", "step", "update"]
+
+# Where the loops take what says which products there are.
+_FORWARD, _BACKWARD = (list(inspect.signature(getattr(loop, "py_func", loop)).parameters)
+                       for loop in (scan.forward, scan.backward))  # fmt: skip
+FORWARD_INPUTS, FORWARD_PLAN, BACKWARD_PLAN = _FORWARD.index("inputs"), _FORWARD.index("plan"), _BACKWARD.index("plan")
 
 
 def setup(number):
@@ -47,6 +56,52 @@ def _layer(case):
     for name, value in data.parameters(case).items():
         layer.parameters[name][:] = value
     return layer
+
+
+def parts(case):
+    """Seconds that the kernels of a forward and backward pass take, the best of many passes each, and the whole pass.
+
+    `forward step` and `backward step` are the two loops without their products: the cell, biases, what flows in.
+    """
+    layer, (x, dy) = _layer(case), data.arrays(case)
+    best = dict.fromkeys(("packing", "forward", "backward", "gradients", "pass"), math.inf)
+    seen = {}
+
+    def timed(name, kernel):
+        def call(*arguments):
+            started = time.perf_counter()
+            kernel(*arguments)
+            spent[name] = spent.get(name, 0.0) + time.perf_counter() - started
+            seen[name] = list(arguments)
+
+        return call
+
+    names = {"prepare": (weights, "packing"), "pack_all": (weights, "packing"), "gradients": (weights, "gradients"),
+             "forward": (scan, "forward"), "backward": (scan, "backward")}  # fmt: skip
+    kernels = {attribute: getattr(module, attribute) for attribute, (module, _) in names.items()}
+    try:
+        for attribute, (module, name) in names.items():
+            setattr(module, attribute, timed(name, kernels[attribute]))
+        for _ in range(case["passes"]):
+            spent, started = {}, time.perf_counter()
+            layer.forward(x)
+            layer.backward(dy, inputs=False)
+            spent["pass"] = time.perf_counter() - started
+            best = {name: min(least, spent[name]) for name, least in best.items()}
+    finally:
+        for attribute, (module, _) in names.items():
+            setattr(module, attribute, kernels[attribute])
+    forth, back = seen["forward"], seen["backward"]
+    forth[FORWARD_INPUTS], forth[FORWARD_PLAN], back[BACKWARD_PLAN] = (
+        tables[:0] for tables in (forth[FORWARD_INPUTS], forth[FORWARD_PLAN], back[BACKWARD_PLAN]))  # fmt: skip
+    for name, kernel, arguments in (("forward", scan.forward, forth), ("backward", scan.backward, back)):
+        best[f"{name} step"] = math.inf
+        for _ in range(case["passes"]):
+            layer.forward(x)  # a tape and a caches' content as the loop finds them
+            started = time.perf_counter()
+            kernel(*arguments)
+            best[f"{name} step"] = min(best[f"{name} step"], time.perf_counter() - started)
+    return best
 
 
 def update(case):

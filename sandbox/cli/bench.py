@@ -47,6 +47,16 @@ def bench_step_command(against, quick, csv):
     step(csv, against, quick)
 
 
+@bench_group.command("parts")
+@QUICK
+@CSV
+def bench_parts_command(quick, csv):
+    """Where a forward and backward pass spends its time, and how near to the machine's peak each part is."""
+    from sandbox.bench.parts import parts
+
+    parts(csv, quick)
+
+
 @bench_group.command("update")
 @AGAINST
 @QUICK

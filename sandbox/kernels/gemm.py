@@ -18,7 +18,20 @@ nothing: shapes are the caller's contract.
 
 import numpy as np
 
-from sandbox.jit import COMPILED, cgutils, inline, intrinsic, ir, kernel, lean, registers, types
+from sandbox.jit import (
+    COMPILED,
+    addressed,
+    cgutils,
+    first_class,
+    inline,
+    intrinsic,
+    ir,
+    kernel,
+    lean,
+    plain_call,
+    registers,
+    types,
+)  # fmt: skip
 
 VECTOR_BYTES, REGISTERS = registers()
 VECTORS = 2  # neighbouring vectors in one panel row
@@ -57,6 +70,17 @@ def _ahead(typingctx, pointer, elements):
         return builder.gep(args[0], [args[1]])
 
     return pointer(pointer, types.int64), codegen
+
+
+@intrinsic
+def _width(typingctx, like):
+    """Columns in one panel of the pointer's type."""
+
+    def codegen(context, builder, signature, args):
+        itemsize = signature.args[0].dtype.bitwidth // 8
+        return ir.Constant(ir.IntType(64), VECTORS * VECTOR_BYTES // itemsize)
+
+    return types.int64(like), codegen
 
 
 @intrinsic
@@ -283,32 +307,82 @@ def pack_into(W, at, stride, depth, columns, transpose, panels, to):
                         panels[here + k * panel_width + j] = flat[row + j]
 
 
-def _add_packed_product(A, a_at, a_row, panels, at, depth, C, c_at, c_row, rows, columns):
-    """C += A W for `rows` rows, wherever A, W and C are in contiguous arrays of any shape.
-
-    `a_at` and `c_at` are the flat indices of their first elements, `a_row` and `c_row` the distances between their
-    rows; W is packed in the flat array `panels` from `at` on.
-    """
+def _product(a, a_row, b, depth, c, c_row, rows, columns):
+    """C += A W for `rows` rows. `a`, `b` and `c` point to the first elements of A, of W's panels and of C."""
     if depth and rows:
-        _multiply(_pointer(A, a_at), a_row, _pointer(panels, at), depth, _pointer(C, c_at), c_row, rows, columns,
-                  VECTORS * VECTOR_BYTES // A.itemsize)  # fmt: skip
+        panel_width = _width(c)
+        whole = columns // panel_width
+        done = whole * panel_width
+        _walk(a, ROWS * a_row, a_row, 1, b, depth * panel_width, depth, c, c_row, rows, whole, panel_width)
+        if columns > done:
+            _edge(a, ROWS * a_row, a_row, 1, _ahead(b, done * depth), depth, _ahead(c, done), c_row, rows,
+                  columns - done, panel_width)  # fmt: skip
 
 
-@lean
-def _multiply(a, a_row, b, depth, c, c_row, rows, columns, panel_width):
-    whole = columns // panel_width
-    _walk(a, ROWS * a_row, a_row, 1, b, depth * panel_width, depth, c, c_row, rows, whole, panel_width)
-    done = whole * panel_width
-    if columns > done:
-        _edge(a, ROWS * a_row, a_row, 1, _ahead(b, done * depth), depth, _ahead(c, done), c_row, rows, columns - done,
-              panel_width)  # fmt: skip
+def _block_product(a, rows, b, depth, c, c_row, columns):
+    """C += A^T B of copied blocks: `rows` of A's columns and at most a panel's width of B's."""
+    panel_width = _width(c)
+    if columns == panel_width:
+        _walk(a, DEPTH * ROWS, 1, ROWS, b, 0, depth, c, c_row, rows, 1, panel_width)
+    else:
+        _edge(a, DEPTH * ROWS, 1, ROWS, b, depth, c, c_row, rows, columns, panel_width)
 
 
-@lean
+def _plain_product(a, a_row, b, depth, c, c_row, rows, columns):
+    (A, a_at), (panels, at), (C, c_at) = a, b, c
+    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
+    count = -(-columns // panel_width)
+    W = panels.reshape(-1)[at : at + count * depth * panel_width].reshape(count, depth, panel_width)
+    W = W.transpose(1, 0, 2).reshape(depth, count * panel_width)[:, :columns]
+    window(C, c_at, c_row, rows, columns)[:] += np.dot(window(A, a_at, a_row, rows, depth), W)
+
+
+@intrinsic
+def _call_product(typingctx, function, a, a_row, b, depth, c, c_row, rows, columns):
+    return addressed(function, a, a_row, b, depth, c, c_row, rows, columns)
+
+
+@intrinsic
+def _call_block(typingctx, function, a, rows, b, depth, c, c_row, columns):
+    return addressed(function, a, rows, b, depth, c, c_row, columns)
+
+
+pointer = _pointer if COMPILED else lambda array, at: (array, at)
+call_product, call_block = (_call_product, _call_block) if COMPILED else (plain_call, plain_call)
+
+
+def product(dtype):
+    """The product's address, for `call_product` in kernels.
+
+    They are given it and do not call the function itself: what a kernel calls is linked into it and optimised with it,
+    and the tiles are as much code as all the rest. That was 20 s of 45 that all kernels of an experiment took.
+    """
+    real, number = _REAL[np.dtype(dtype).name], types.int64
+    at = types.CPointer(real)
+    return first_class(_product if COMPILED else _plain_product, types.void(at, number, at, number, at, *[number] * 3))
+
+
+def block_product(dtype):
+    """The address of the product of copied blocks, for `call_block`."""
+    real, number = _REAL[np.dtype(dtype).name], types.int64
+    at = types.CPointer(real)
+    return first_class(_block_product, types.void(at, number, at, number, at, number, number))
+
+
+_REAL = {"float32": types.float32, "float64": types.float64}
+
+
 def add_product(A, a_column, panels, C, c_column, columns):
     """C[:, c_column:c_column+columns] += A[:, a_column:a_column+K] W, with W as `pack` returns it."""
-    rows, a_row = A.shape
-    add_packed_product(A, a_column, a_row, panels, 0, panels.shape[1], C, c_column, C.shape[1], rows, columns)
+    add_product_with(product(A.dtype), A, a_column, panels, C, c_column, columns)
+
+
+@lean
+def add_product_with(product, A, a_column, panels, C, c_column, columns):
+    """`add_product` for kernels, which are given the address of `product`."""
+    (rows, a_row), c_row = A.shape, C.shape[1]
+    call_product(product, pointer(A, a_column), a_row, pointer(panels, 0), panels.shape[1], pointer(C, c_column), c_row,
+                 rows, columns)  # fmt: skip
 
 
 # A^T B: both operands are copied block by block into the order in which the tile reads them; read in place, rows that
@@ -343,25 +417,23 @@ def _copy_blocks(source, at, stride, rows, columns, blocks, to, width, move):
                 new[(whole * DEPTH + m) * width + j - whole * width] = old[j - m * stride]
 
 
-@lean
-def add_block_product(a_block, a_at, rows, b_block, b_at, depth, C, c_at, c_row, columns):
-    """C += A^T B of copied blocks: `rows` of A's columns and at most a panel's width of B's."""
-    panel_width = VECTORS * VECTOR_BYTES // C.itemsize
-    a, b, c = _pointer(a_block, a_at), _pointer(b_block, b_at), _pointer(C, c_at)
-    if columns == panel_width:
-        _walk(a, DEPTH * ROWS, 1, ROWS, b, 0, depth, c, c_row, rows, 1, panel_width)
-    else:
-        _edge(a, DEPTH * ROWS, 1, ROWS, b, depth, c, c_row, rows, columns, panel_width)
-
-
 @inline
 def block_size(columns, width):
     """Elements of the copied blocks of so many columns."""
     return (columns + width - 1) // width * width * DEPTH
 
 
-def _add_transposed_product(A, B, b_column, columns, C, c_column):
+def add_transposed_product(A, B, b_column, columns, C, c_column):
     """C[:, c_column:c_column+columns] += A^T B[:, b_column:b_column+columns]."""
+    if COMPILED:
+        add_transposed_product_with(block_product(A.dtype), A, B, b_column, columns, C, c_column)
+    else:
+        C[:, c_column : c_column + columns] += np.dot(A.T, B[:, b_column : b_column + columns])
+
+
+@kernel
+def add_transposed_product_with(product, A, B, b_column, columns, C, c_column):
+    """`add_transposed_product` for kernels, which are given the address of `block_product`."""
     depth, rows = A.shape
     panel_width = VECTORS * VECTOR_BYTES // A.itemsize
     strip = STRIP * panel_width
@@ -369,12 +441,13 @@ def _add_transposed_product(A, B, b_column, columns, C, c_column):
     b_block = np.empty(block_size(min(strip, columns), panel_width), A.dtype)
     for k in range(depth, 0, -DEPTH):
         block = min(DEPTH, k)
-        copy_rows(A, k * rows, rows, block, rows, a_block, 0)
+        copy_rows(A.reshape(-1), k * rows, rows, block, rows, a_block, 0)
         for s in range(0, columns, strip):
-            copy_panels(B, k * B.shape[1] + b_column + s, B.shape[1], block, min(strip, columns - s), b_block, 0)
+            column = k * B.shape[1] + b_column + s
+            copy_panels(B.reshape(-1), column, B.shape[1], block, min(strip, columns - s), b_block, 0)
             for j in range(s, min(s + strip, columns), panel_width):
-                add_block_product(a_block, 0, rows, b_block, (j - s) * DEPTH, block, C, c_column + j, C.shape[1],
-                                  min(panel_width, columns - j))  # fmt: skip
+                call_block(product, pointer(a_block, 0), rows, pointer(b_block, (j - s) * DEPTH), block,
+                           pointer(C, c_column + j), C.shape[1], min(panel_width, columns - j))  # fmt: skip
 
 
 def _compiled_move(target, to, source, at):
@@ -386,27 +459,13 @@ def _plain_move(target, to, source, at):
     target[to : to + wide] = source.reshape(-1)[at : at + wide]
 
 
-def _plain_product(A, a_at, a_row, panels, at, depth, C, c_at, c_row, rows, columns):
-    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
-    count = -(-columns // panel_width)
-    W = panels.reshape(-1)[at : at + count * depth * panel_width].reshape(count, depth, panel_width)
-    W = W.transpose(1, 0, 2).reshape(depth, count * panel_width)[:, :columns]
-    window(C, c_at, c_row, rows, columns)[:] += np.dot(window(A, a_at, a_row, rows, depth), W)
-
-
 def window(array, at, stride, rows, columns):
     """The rows of a matrix inside of a contiguous array."""
     flat = array.reshape(-1)[at:]
     return np.lib.stride_tricks.as_strided(flat, (rows, columns), (stride * array.itemsize, array.itemsize))
 
 
-def _plain_transposed_product(A, B, b_column, columns, C, c_column):
-    C[:, c_column : c_column + columns] += np.dot(A.T, B[:, b_column : b_column + columns])
-
-
 _move_wide = inline(_compiled_move) if COMPILED else _plain_move
-add_packed_product = inline(_add_packed_product) if COMPILED else _plain_product
-add_transposed_product = kernel(_add_transposed_product) if COMPILED else _plain_transposed_product
 
 
 def pack(W, first=0, columns=None, *, transpose=False):

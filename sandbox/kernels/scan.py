@@ -12,6 +12,7 @@ ones last), O outputs (the leading states), P rows of per-unit weights, M produc
     dstates (S, T + 1, B, H) dL/ds_t for every t, on request
     inputs  (M', 3)          a row for each run of columns of the input product: first element and number of elements of
                              z_t, first element of its panels in `panels`; bias (G H,) is what z_t starts from
+    product                  the matrix product's address: see `kernels.gemm`
     plan    (M, 6)           a row for each product: stage, source state, first element and number of elements of z_t
                              that it is added to, first element of its panels in `panels`, whether `mask` applies
 
@@ -30,8 +31,8 @@ without rows is a cell without a recurrent product.
 
 import numpy as np
 
-from sandbox.jit import call, float_bits, from_float_bits, inline, lean, types
-from sandbox.kernels.gemm import add_packed_product
+from sandbox.jit import COMPILED, addressed, float_bits, from_float_bits, inline, intrinsic, lean, plain_call, types
+from sandbox.kernels.gemm import call_product, pointer
 
 BLOCK = 8  # sequences whose sums over steps are kept together, whoever works on them
 FAR = 32  # rows are rescaled when their largest magnitude leaves [2^-FAR, 2^FAR]
@@ -50,22 +51,32 @@ for _name, _real in (("float32", types.float32), ("float64", types.float64)):
     STEP_BACKWARD[_name] = types.void(*_rows, _four, _four, _two, _flags, _three, _sums)
 
 
+@intrinsic
+def _call_forward(typingctx, step, t, first, last, z, states, weights, flags):
+    return addressed(step, t, first, last, z, states, weights, flags)
+
+
+@intrinsic
+def _call_backward(typingctx, step, t, first, last, dz, states, weights, flags, ds, dweights):
+    return addressed(step, t, first, last, dz, states, weights, flags, ds, dweights)
+
+
+call_forward, call_backward = (_call_forward, _call_backward) if COMPILED else (plain_call, plain_call)
+
+
 @lean
-def forward(step, second, stages, first, last, x, inputs, bias, z, plan, panels, states, weights, flags, lengths, mask,
-            kept, share, scratch):  # fmt: skip
+def forward(product, step, second, stages, first, last, x, inputs, bias, z, plan, panels, states, weights, flags,
+            lengths, mask, kept, share, scratch):  # fmt: skip
     """Run a cell over T steps, for the sequences from `first` to `last` - 1: fills `states[:, 1:]` and the tape z.
 
     `states[:, 0]` is the start. A row whose length has passed keeps its state. With one stage `second` is not called.
     """
     T, B, G, H = z.shape
     for t in range(T):
-        _add_inputs(t, first, last, x, inputs, bias, z, panels)
+        _add_inputs(product, t, first, last, x, inputs, bias, z, panels)
         for stage in range(stages):  # a loop, so that the products are compiled once
-            _add_products(stage, t, first, last, z, plan, panels, states, mask, scratch)
-            if stage == 0:
-                call(step, (t, first, last, z, states, weights, flags))
-            else:
-                call(second, (t, first, last, z, states, weights, flags))
+            _add_products(product, stage, t, first, last, z, plan, panels, states, mask, scratch)
+            call_forward(step if stage == 0 else second, t, first, last, z, states, weights, flags)
         if kept.shape[0]:
             _zone_out(t, first, last, states, kept, share)
         for b in range(first, last if lengths.size else first):
@@ -75,32 +86,31 @@ def forward(step, second, stages, first, last, x, inputs, bias, z, plan, panels,
 
 
 @inline
-def _add_inputs(t, first, last, x, inputs, bias, z, panels):
+def _add_inputs(product, t, first, last, x, inputs, bias, z, panels):
     """z_t = bias + x_t W."""
     B, D, width = z.shape[1], x.shape[2], bias.size
     for b in range(first, last):
         _copy(bias, z[t, b].reshape(-1))
     for m in range(inputs.shape[0]):
         row = t * B + first
-        add_packed_product(x, row * D, D, panels, inputs[m, 2], D, z, row * width + inputs[m, 0], width, last - first,
-                           inputs[m, 1])  # fmt: skip
+        a, W, c = pointer(x, row * D), pointer(panels, inputs[m, 2]), pointer(z, row * width + inputs[m, 0])
+        call_product(product, a, D, W, D, c, width, last - first, inputs[m, 1])
 
 
 @inline
-def _add_products(stage, t, first, last, z, plan, panels, states, mask, scratch):
+def _add_products(product, stage, t, first, last, z, plan, panels, states, mask, scratch):
     """z_t += source W for the products of one stage."""
     T, B, H, width = z.shape[0], z.shape[1], z.shape[3], z.shape[2] * z.shape[3]
     for m in range(plan.shape[0]):
         if plan[m, 0] == stage:
             source, column, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
-            row = (source * (T + 1) + t + stage) * B + first
-            target = (t * B + first) * width + column
+            a = pointer(states, ((source * (T + 1) + t + stage) * B + first) * H)
             if mask.size and plan[m, 5]:
                 for b in range(first, last):
                     _multiply(states[source, t + stage, b], mask[b], scratch[b])
-                add_packed_product(scratch, first * H, H, panels, at, H, z, target, width, last - first, count)
-            else:
-                add_packed_product(states, row * H, H, panels, at, H, z, target, width, last - first, count)
+                a = pointer(scratch, first * H)
+            c = pointer(z, (t * B + first) * width + column)
+            call_product(product, a, H, pointer(panels, at), H, c, width, last - first, count)
 
 
 @lean
@@ -117,8 +127,8 @@ def _zone_out(t, first, last, states, kept, share):
 
 
 @lean
-def backward(step, second, stages, first, last, z, dz, plan, panels, states, weights, flags, lengths, mask, kept, share,
-             dy, ds, dstates, dweights, exponents, inputs, dx, held, zoned, scratch, power):  # fmt: skip
+def backward(product, step, second, stages, first, last, z, dz, plan, panels, states, weights, flags, lengths, mask,
+             kept, share, dy, ds, dstates, dweights, exponents, inputs, dx, held, zoned, scratch, power):  # fmt: skip
     """Run a cell's backward steps from t = T - 1 to 0, for the sequences from `first` to `last` - 1.
 
     On entry `ds` is dL/ds_T; on exit dL/ds_0. `dy` (O, T, B, H) is what else flows into the outputs after every step.
@@ -158,12 +168,11 @@ def backward(step, second, stages, first, last, z, dz, plan, panels, states, wei
         if zoned.size:
             _split(t, first, last, ds, zoned, kept, share)
         for stage in range(stages - 1, -1, -1):
+            function = step if stage == 0 else second
             for b in range(first, last, block):
-                if stage == 1:
-                    call(second, (t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK]))
-                else:
-                    call(step, (t, b, min(b + block, last), dz, states, weights, flags, ds, dweights[b // BLOCK]))
-            _add_transposed(stage, t, first, last, dz, plan, panels, ds, mask, scratch)
+                end, sums = min(b + block, last), dweights[b // BLOCK]
+                call_backward(function, t, b, end, dz, states, weights, flags, ds, sums)
+            _add_transposed(product, stage, t, first, last, dz, plan, panels, ds, mask, scratch)
         for s in range(zoned.shape[0]):
             for b in range(first, last):
                 _add(zoned[s, b], ds[s, b])
@@ -173,40 +182,40 @@ def backward(step, second, stages, first, last, z, dz, plan, panels, states, wei
                     _copy(held[s, b], ds[s, b])
                 _clear(dz[t, b].reshape(-1))
         if dx.size:
-            _input_gradient(t, first, last, dz, inputs, panels, dx)
+            _input_gradient(product, t, first, last, dz, inputs, panels, dx)
     _record(0, first, last, ds, dstates, exponents, power)
 
 
 @inline
-def _add_transposed(stage, t, first, last, dz, plan, panels, ds, mask, scratch):
+def _add_transposed(product, stage, t, first, last, dz, plan, panels, ds, mask, scratch):
     """ds[source] += dz_t W^T for the products of one stage."""
     B, H, width = dz.shape[1], dz.shape[3], dz.shape[2] * dz.shape[3]
     for m in range(plan.shape[0]):
         if plan[m, 0] == stage:
             source, column, count, at = plan[m, 1], plan[m, 2], plan[m, 3], plan[m, 4]
-            row = (t * B + first) * width + column
-            if mask.size and plan[m, 5]:
+            masked = mask.size > 0 and plan[m, 5] != 0
+            a, c = pointer(dz, (t * B + first) * width + column), pointer(ds, (source * B + first) * H)
+            if masked:
                 for b in range(first, last):
                     _clear(scratch[b])
-                add_packed_product(dz, row, width, panels, at, count, scratch, first * H, H, last - first, H)
+                c = pointer(scratch, first * H)
+            call_product(product, a, width, pointer(panels, at), count, c, H, last - first, H)
+            if masked:
                 for b in range(first, last):
                     _multiply(scratch[b], mask[b], scratch[b])
                     _add(scratch[b], ds[source, b])
-            else:
-                target = (source * B + first) * H
-                add_packed_product(dz, row, width, panels, at, count, ds, target, H, last - first, H)
 
 
 @inline
-def _input_gradient(t, first, last, dz, inputs, panels, dx):
+def _input_gradient(product, t, first, last, dz, inputs, panels, dx):
     """dx_t = dz_t W_ih^T."""
     B, D, width = dx.shape[1], dx.shape[2], dz.shape[2] * dz.shape[3]
     row = t * B + first
     for b in range(first, last):
         _clear(dx[t, b])
     for m in range(inputs.shape[0]):
-        add_packed_product(dz, row * width + inputs[m, 0], width, panels, inputs[m, 2], inputs[m, 1], dx, row * D, D,
-                           last - first, D)  # fmt: skip
+        a, c = pointer(dz, row * width + inputs[m, 0]), pointer(dx, row * D)
+        call_product(product, a, width, pointer(panels, inputs[m, 2]), inputs[m, 1], c, D, last - first, D)
 
 
 @lean

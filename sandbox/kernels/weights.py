@@ -11,9 +11,9 @@ which part of which array is meant, so that one call does all of a cell's weight
 
 import numpy as np
 
-from sandbox.jit import COMPILED, kernel, lean
+from sandbox.jit import COMPILED, lean
 from sandbox.kernels import gemm
-from sandbox.kernels.gemm import add_block_product, block_size, copy_panels, copy_rows
+from sandbox.kernels.gemm import block_size, call_block, copy_panels, copy_rows, pointer
 
 ROWS, DEPTH, STRIP, WIDE = gemm.ROWS, gemm.DEPTH, gemm.STRIP, gemm.VECTORS * gemm.VECTOR_BYTES
 
@@ -60,11 +60,20 @@ def settle(vector, made, biases, sums, rows, row_sums):
             target[at + j] = total
 
 
-def _gradients(part, parts, x, states, mask, dz, segments, sources, runs, vector, made, sums):
+def blocks(sources, width, dtype):
+    """Room for what `gradients` copies: of the sources' rows, and of a strip of `width` columns of the tape."""
+    panel_width = WIDE // dtype.itemsize
+    rows = sum(block_size(columns, ROWS) for columns in sources[:, 2].tolist())
+    return np.empty(rows, dtype), np.empty(block_size(min(STRIP * panel_width, width), panel_width), dtype)
+
+
+def _gradients(
+    product, part, parts, x, states, mask, dz, segments, sources, runs, vector, made, sums, a_block, b_block
+):
     """Add the products source^T dz to the gradients of all matrices, and the sums of dz over rows to `sums`.
 
     Every element is one chain over all rows, from the last step's last to the first step's first. The work is shared
-    out by columns: this call does share `part` of `parts`.
+    out by columns: this call does share `part` of `parts`, in `blocks` of its own.
 
         segments (., 4)  a run of the tape's columns that the same matrices are multiplied into: first column, number of
                          columns, first and last + 1 of its rows in `runs`
@@ -72,27 +81,16 @@ def _gradients(part, parts, x, states, mask, dz, segments, sources, runs, vector
         runs     (., 4)  source, array (0: vector, 1: made), first element of the gradient, distance between its rows
     """
     panel_width = WIDE // dz.itemsize
-    T, B = dz.shape[:2]
-    width = dz.shape[2] * dz.shape[3]
-    a_size, strip = 0, STRIP * panel_width
-    for s in range(sources.shape[0]):
-        a_size += block_size(sources[s, 2], ROWS)
-    a_block, b_block = np.empty(a_size, dz.dtype), np.empty(block_size(min(strip, width), panel_width), dz.dtype)
-    _add_gradients(part, parts, x, states, mask, dz, segments, sources, runs, vector, made, sums, a_block, b_block,
-                   T * B, width, panel_width, strip)  # fmt: skip
-
-
-@lean
-def _add_gradients(part, parts, x, states, mask, dz, segments, sources, runs, vector, made, sums, a_block, b_block,
-                   rows, width, panel_width, strip):  # fmt: skip
+    rows, width, strip = dz.shape[0] * dz.shape[1], dz.shape[2] * dz.shape[3], STRIP * panel_width
+    flat_x, flat_states, flat_dz = x.reshape(-1), states.reshape(-1), dz.reshape(-1)
     for k in range(rows, 0, -DEPTH):
         block, to = min(DEPTH, k), 0
         for s in range(sources.shape[0]):
             wide = sources[s, 2]
             if sources[s, 0] == 0:
-                copy_rows(x, k * wide, wide, block, wide, a_block, to)
+                copy_rows(flat_x, k * wide, wide, block, wide, a_block, to)
             else:
-                copy_rows(states, sources[s, 1] + k * wide, wide, block, wide, a_block, to)
+                copy_rows(flat_states, sources[s, 1] + k * wide, wide, block, wide, a_block, to)
             if sources[s, 3] and mask.size:
                 _hide(a_block, to, wide, k, block, mask)
             to += block_size(wide, ROWS)
@@ -104,8 +102,8 @@ def _add_gradients(part, parts, x, states, mask, dz, segments, sources, runs, ve
             for first in range(start, end, strip):
                 columns = min(strip, end - first)
                 column = segments[n, 0] + first
-                copy_panels(dz, k * width + column, width, block, columns, b_block, 0)
-                _add_sums(dz, k, block, width, column, columns, sums)
+                copy_panels(flat_dz, k * width + column, width, block, columns, b_block, 0)
+                _add_sums(flat_dz, k, block, width, column, columns, sums)
                 to, before = 0, 0
                 for r in range(segments[n, 2], segments[n, 3]):
                     while before < runs[r, 0]:  # a segment's sources are in order
@@ -113,8 +111,9 @@ def _add_gradients(part, parts, x, states, mask, dz, segments, sources, runs, ve
                         before += 1
                     target, depth = made if runs[r, 1] else vector, sources[runs[r, 0], 2]
                     for j in range(0, columns, panel_width):
-                        add_block_product(a_block, to, depth, b_block, j * DEPTH, block, target, runs[r, 2] + first + j,
-                                          runs[r, 3], min(panel_width, columns - j))  # fmt: skip
+                        at, some = runs[r, 2] + first + j, min(panel_width, columns - j)
+                        call_block(product, pointer(a_block, to), depth, pointer(b_block, j * DEPTH), block,
+                                   pointer(target, at), runs[r, 3], some)  # fmt: skip
 
 
 @lean
@@ -130,14 +129,14 @@ def _hide(a_block, to, wide, k, block, mask):
 @lean
 def _add_sums(dz, k, block, width, column, columns, sums):
     """sums += the rows of dz before row k, from the last to the first."""
-    flat, some = dz.reshape(-1), sums[column : column + columns]
+    some = sums[column : column + columns]
     for i in range(k - 1, k - 1 - block, -1):
-        row = flat[i * width + column : i * width + column + columns]
+        row = dz[i * width + column : i * width + column + columns]
         for j in range(row.size):
             some[j] += row[j]
 
 
-def _plain_gradients(part, parts, x, states, mask, dz, segments, sources, runs, vector, made, sums):
+def _plain_gradients(product, part, parts, x, states, mask, dz, segments, sources, runs, vector, made, sums, *blocks):
     T, B, G, H = dz.shape
     flat = dz.reshape(T * B, G * H)
     if part:  # plain Python shares nothing out
@@ -154,4 +153,4 @@ def _plain_gradients(part, parts, x, states, mask, dz, segments, sources, runs, 
             target += np.dot(rows.T, flat[:, column : column + columns])
 
 
-gradients = kernel(_gradients) if COMPILED else _plain_gradients
+gradients = lean(_gradients) if COMPILED else _plain_gradients

@@ -50,8 +50,11 @@ class Dense(Module):
         self._x = x = check_array("x", x, self.dtype, (*shape, self.input_size)).reshape(-1, self.input_size)
         y, panels = np.empty((len(x), self.output_size), self.dtype), self._panels[0]
         W, b = self._weight_and_bias(self.parameters)
+        product = gemm.product(self.dtype)
         dense.pack(W, False, panels)
-        threads.share(len(x), UNIT, x.size * self.output_size, lambda *rows: dense.forward(*rows, x, W, b, panels, y))
+        threads.share(
+            len(x), UNIT, x.size * self.output_size, lambda *rows: dense.forward(product, *rows, x, W, b, panels, y)
+        )
         return y.reshape(*shape, self.output_size)
 
     def backward(self, dy, *, accumulate=False):
@@ -70,12 +73,13 @@ class Dense(Module):
             self.gradient[:], self._sums[:] = 0, 0
         dx, sums, panels = np.empty_like(x), self._sums, self._panels[1]
         dW, db = self._weight_and_bias(self.gradients)
+        product = gemm.product(self.dtype)
         dense.pack(self.parameters["W"], True, panels)
         work = x.size * self.output_size
         threads.share(self.output_size, gemm.width(self.dtype), work,
                       lambda *columns: dense.gradients(*columns, x, flat, dW, sums, db))  # fmt: skip
-        threads.share(len(x), UNIT, work,
-                      lambda *rows: dense.input_gradient(*rows, flat, self.input_size, panels, dx))  # fmt: skip
+        D = self.input_size
+        threads.share(len(x), UNIT, work, lambda *rows: dense.input_gradient(product, *rows, flat, D, panels, dx))
         return dx.reshape(*shape, self.input_size)
 
     def _weight_and_bias(self, arrays):

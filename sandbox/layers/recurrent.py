@@ -160,8 +160,10 @@ class Layer(CellWeights):
         super().__init__(cell, input_size, hidden_size, rng=rng, dtype=dtype, init=init, gain=gain,
                          input_init=input_init, chrono=chrono, **options)  # fmt: skip
         self._set_noise(recurrent_dropout, zoneout, noise)
-        self._steps = [_stages(steps, signatures[self.dtype.name]) for steps, signatures in (
-            (self.cell.step_forward, scan.STEP_FORWARD), (self.cell.step_backward, scan.STEP_BACKWARD))]  # fmt: skip
+        self._block_product = gemm.block_product(self.dtype)
+        self._steps = [(gemm.product(self.dtype), *_stages(steps, signatures[self.dtype.name]))
+                       for steps, signatures in ((self.cell.step_forward, scan.STEP_FORWARD),
+                                                 (self.cell.step_backward, scan.STEP_BACKWARD))]  # fmt: skip
         self._flags = np.array(self.cell.flags(self.options), np.int64)
         self._none = {n: np.empty((0,) * n, self.dtype) for n in (2, 3, 4)}  # an array that is not there
         self._space = self.last = self.passed = None
@@ -346,7 +348,12 @@ class Layer(CellWeights):
             self.gradient[:], self._made_gradient[:], self._sums[:] = 0, 0, 0
         arguments = (run.x, space.trail, self._mask, dz, *space.plan, self.gradient, self._made_gradient, self._sums)
         parts = threads.parts(len(self._sums) // gemm.width(self.dtype), space.work)
-        threads.share(parts, 1, space.work, lambda part, _: weights.gradients(part, parts, *arguments))
+
+        def make(part, _):
+            room = weights.blocks(space.plan[1], len(self._sums), self.dtype)
+            weights.gradients(self._block_product, part, parts, *arguments, *room)
+
+        threads.share(parts, 1, space.work, make)
         weights.settle(self.gradient, self._made_gradient, self._biases, self._sums, self._units, self._row_sums)
         if self.cell.derived is not None:
             found = self.cell.derived.pull_back(self.parameters, self.weights, self.weight_gradients, self.options)
