@@ -16,6 +16,8 @@ All functions take C-contiguous matrices and a first column, so that a run of co
 nothing: shapes are the caller's contract.
 """
 
+import functools
+
 import numpy as np
 
 from sandbox.jit import (
@@ -351,6 +353,7 @@ pointer = _pointer if COMPILED else lambda array, at: (array, at)
 call_product, call_block = (_call_product, _call_block) if COMPILED else (plain_call, plain_call)
 
 
+@functools.cache
 def product(dtype):
     """The product's address, for `call_product` in kernels.
 
@@ -362,6 +365,7 @@ def product(dtype):
     return first_class(_product if COMPILED else _plain_product, types.void(at, number, at, number, at, *[number] * 3))
 
 
+@functools.cache
 def block_product(dtype):
     """The address of the product of copied blocks, for `call_block`."""
     real, number = _REAL[np.dtype(dtype).name], types.int64
