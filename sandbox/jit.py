@@ -1,11 +1,13 @@
 """The one module that imports Numba: decorators, the kernel cache, and what the target CPU's registers look like.
 
-Everything compiled in this project goes through three decorators:
+Everything compiled in this project goes through four decorators:
 
 * `kernel`: a function from arrays to arrays, compiled at its first call for the types it is called with, kept on disk;
+* `lean`: the same for one that allocates nothing, without counting references;
 * `inline`: a scalar building block, always inlined into the kernels that use it;
 * `first_class`: a function compiled for a given signature that can be handed to a kernel as an argument, so that one
-  time loop serves every cell without being compiled again (Numba otherwise types a jitted argument by its identity).
+  time loop serves every cell without being compiled again (Numba otherwise types a jitted argument by its identity),
+  and that one matrix product serves all kernels.
 
 No `fastmath` anywhere: a kernel's bits are decided by its source alone. `error_model="numpy"` because with Python's
 model a division may raise and does not vectorise.

@@ -27,6 +27,7 @@ from sandbox import provenance
 from sandbox.errors import UsageError, unknown
 from sandbox.jit import COMPILED, describe, intrinsic, ir, kernel, registers, types
 from sandbox.kernels import gemm as products
+from sandbox.kernels.tiles import vector_fma
 
 __all__ = ["gemm"]
 
@@ -310,7 +311,7 @@ def _chains(typingctx, out, x, times):
         i = builder.phi(i64)
         i.add_incoming(ir.Constant(i64, 0), entry)
         chains = [builder.phi(vector) for _ in range(CHAINS)]
-        following = [products.vector_fma(builder, vector, c, wide, wide) for c in chains]
+        following = [vector_fma(builder, vector, c, wide, wide) for c in chains]
         for start, (c, after) in enumerate(zip(chains, following, strict=True)):
             c.add_incoming(ir.Constant(vector, [float(start)] * lanes), entry)  # alike, they would be merged into one
             c.add_incoming(after, body)
