@@ -221,19 +221,28 @@ def test_start_measures_help_and_a_first_kernel(capsys, tmp_path):
     printed(capsys, rows, tmp_path / "x.csv")
 
 
-def test_a_sweep_is_not_compared_with_a_library_that_is_missing(monkeypatch, tmp_path):
+def test_a_library_that_is_missing_is_a_dash_among_sweeps(monkeypatch, capsys, tmp_path):
     monkeypatch.setattr(sweep, "installed", dict)
-    monkeypatch.setattr(sweep, "_in_torch", lambda files: pytest.fail("run without the library"))
-    assert list(sweep._against_torch(tmp_path, True)) == []
+    monkeypatch.setattr(sweep, "_by", lambda library, files: pytest.fail("run without the library"))
+    monkeypatch.setattr(sweep, "_measured", lambda scratch, libraries, quick: [
+        sweep._against(library, scratch, quick) for library in libraries])  # fmt: skip
+    for against, names in ((None, ["PyTorch"]), ("jax,torch", ["JAX", "PyTorch"]), ("none", [])):
+        rows = sweep.sweep(tmp_path / "x.csv", against, quick=True)
+        assert [row["measure"] for row in rows] == [f"{name} to ours, jobs 2" for name in names]
+        lines = capsys.readouterr().out.splitlines()[2:]
+        assert [line.split()[-4:] for line in lines] == [[name, "is", "not", "installed"] for name in names]
+        assert all(" - times as fast" in line for line in lines)
 
 
 def test_a_sweep_is_compared_with_the_same_trainings(monkeypatch, tmp_path):
     """Two files of plans with every seed in one of them, each with the weights that this project starts from."""
     plans, words = [], []
     monkeypatch.setattr(sweep, "installed", lambda: {"torch": "2"})
-    monkeypatch.setattr(sweep, "_in_torch", lambda files: plans.append([json.loads(f.read_text()) for f in files]) or 3)
+    monkeypatch.setattr(
+        sweep, "_by", lambda library, files: plans.append([json.loads(f.read_text()) for f in files]) or 3
+    )
     monkeypatch.setattr(sweep, "_command", lambda *given: words.append(given) or 2.0)
-    (row,) = sweep._against_torch(tmp_path, True)
+    row = sweep._against("torch", tmp_path, True)
     assert row["figure"] == 1.5 and not row["met"] and len(plans) == len(words) == 2
     assert [[plan["seed"] for plan in half] for half in plans[0]] == [[0], [1]]
     model = model_for(tasks.load("adding"), 1, cell="lstm", hidden=16)

@@ -22,7 +22,8 @@ def run(*words):
     ("step", ["--against", "jax", "--csv", "x.csv"], ("x.csv", "jax", False)),
     ("update", ["--against", "none"], (None, "none", False)), ("job", ["--quick"], (None, None, True)),
     ("start", ["--csv", "x.csv"], ("x.csv", False)), ("scaling", ["--quick"], (None, True)),
-    ("sweep", ["--quick"], (None, True)),
+    ("sweep", ["--quick"], (None, None, True)), ("sweep", ["--against", "jax"], (None, "jax", False)),
+    ("parts", ["--quick"], (None, True)),
 ])  # fmt: skip
 def test_bench_passes_on_what_was_given(name, given, passed, monkeypatch):
     calls, module = [], ModuleType(f"sandbox.bench.{name}")

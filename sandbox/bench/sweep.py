@@ -28,7 +28,7 @@ from pathlib import Path
 
 from sandbox import provenance
 from sandbox.bench.job import PLAN, write_start
-from sandbox.bench.peers import environment, installed
+from sandbox.bench.peers import LIBRARIES, environment, installed, parse_against
 from sandbox.bench.turns import ratio
 from sandbox.errors import UsageError
 from sandbox.experiment import from_source
@@ -49,13 +49,15 @@ def tiny(scale, seed):
 COLUMNS = ("measure", "figure", "unit", "goal", "met", "detail")
 
 
-def sweep(csv=None, quick: bool = False) -> list[dict]:
+def sweep(csv=None, against: str | None = None, quick: bool = False) -> list[dict]:
     """Measure, print a table of figures and goals as they come, and return its rows.
 
     Parameters
     ----------
     csv : path, optional
         File to write the rows to as well, with the machine's description in every row.
+    against : str, optional
+        Libraries that do the same trainings in two processes, with commas; PyTorch by default, `none` for none.
     quick : bool
         Smaller sizes: whether everything works, not what it costs.
 
@@ -64,15 +66,18 @@ def sweep(csv=None, quick: bool = False) -> list[dict]:
     UsageError
         When the CSV cannot be written.
     """
+    libraries = ["torch"] if against is None else parse_against(against)
     machine = f"{provenance.cpu_name()}, {default_jobs()} cores"
     print(machine, flush=True)
     print(f"{'measure':24}{'figure':>10} {'unit':14}{'goal':>8}  met", flush=True)
     rows = []
     with tempfile.TemporaryDirectory() as scratch:
-        for row in _measured(Path(scratch), quick):
+        for row in _measured(Path(scratch), libraries, quick):
             rows.append(row)
-            met = "yes" if row["met"] else "NO"
-            figures = f"{row['figure']:10.3g} {row['unit']:14}{row['goal']:>8}  {met:3}"
+            missing = row["figure"] is None
+            met = "-" if missing else "yes" if row["met"] else "NO"
+            figure = f"{'-':>10}" if missing else f"{row['figure']:10.3g}"
+            figures = f"{figure} {row['unit']:14}{row['goal']:>8}  {met:3}"
             print(f"{row['measure']:24}{figures} {row['detail']}".rstrip(), flush=True)
     if csv is not None:
         try:
@@ -85,11 +90,12 @@ def sweep(csv=None, quick: bool = False) -> list[dict]:
     return rows
 
 
-def _measured(scratch: Path, quick: bool) -> Iterator[dict]:
+def _measured(scratch: Path, libraries: list[str], quick: bool) -> Iterator[dict]:
     for jobs in (1, 2):
         yield _overhead(scratch, jobs, quick)
     yield _two_jobs(scratch, quick)
-    yield from _against_torch(scratch, quick)
+    for library in libraries:
+        yield _against(library, scratch, quick)
     yield _listing(scratch, 20 if quick else 2000)
     yield _comparing(scratch, 2000 if quick else 500_000)
 
@@ -126,10 +132,12 @@ def _two_jobs(scratch: Path, quick: bool) -> dict:
     return _row("length, jobs 2 to 1", one / two, "times as fast", ">= 1.8", f"{one:.1f} s and {two:.1f} s")
 
 
-def _against_torch(scratch: Path, quick: bool) -> Iterator[dict]:
-    """No row without PyTorch."""
-    if "torch" not in installed():
-        return
+def _against(library: str, scratch: Path, quick: bool) -> dict:
+    """The same trainings by our workers and in two processes of another library; no figure without it."""
+    measure, unit = f"{LIBRARIES[library]} to ours, jobs 2", "times as fast"
+    if library not in installed():
+        return {"measure": measure, "figure": None, "unit": unit, "goal": ">= 4", "met": None,
+                "detail": f"{LIBRARIES[library]} is not installed"}  # fmt: skip
     T, updates, seeds = (10, 3, 2) if quick else (50, 300, 40)
     recipe = PLAN["recipe"] | {"updates": updates}
     plans = []
@@ -144,22 +152,24 @@ def _against_torch(scratch: Path, quick: bool) -> Iterator[dict]:
              "--jobs", 2, "--no-plot", "--out", scratch / "trainings")  # fmt: skip
     ours, theirs = [], []
     for turn in range(2 if quick else 7):
-        for found, run in ((ours, lambda: _command(*words)), (theirs, lambda: _in_torch(files)))[:: 1 - 2 * (turn % 2)]:
+        for found, run in ((ours, lambda: _command(*words)), (theirs, lambda: _by(library, files)))[
+            :: 1 - 2 * (turn % 2)
+        ]:
             found.append(run())
     found = ratio(theirs, ours)
     detail = f"{statistics.median(ours):.3g} s and {statistics.median(theirs):.3g} s, {found}, {seeds} trainings"
-    yield _row("PyTorch to ours, jobs 2", found.median, "times as fast", ">= 4", detail)
+    return _row(measure, found.median, unit, ">= 4", detail)
 
 
-def _in_torch(files) -> float:
+def _by(library: str, files) -> float:
     """Wall time of two processes, each with its half of the trainings."""
-    command = [sys.executable, "-m", "sandbox.bench.serve", "torch", "1", "--job"]
+    command = [sys.executable, "-m", "sandbox.bench.serve", library, "1", "--job"]
     started = time.perf_counter()
-    running = [subprocess.Popen([*command, str(file)], stdout=subprocess.DEVNULL, env=environment("torch", 1))
+    running = [subprocess.Popen([*command, str(file)], stdout=subprocess.DEVNULL, env=environment(library, 1))
                for file in files]  # fmt: skip
     codes = [process.wait() for process in running]
     if any(codes):
-        raise RuntimeError(f"PyTorch's trainings ended with codes {codes}")
+        raise RuntimeError(f"{LIBRARIES[library]}'s trainings ended with codes {codes}")
     return time.perf_counter() - started
 
 

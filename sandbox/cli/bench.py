@@ -100,13 +100,14 @@ def bench_scaling_command(quick, csv):
 
 
 @bench_group.command("sweep")
+@click.option("--against", metavar="LIST", help="who does the same trainings: torch, jax, none  [default: torch]")
 @QUICK
 @CSV
-def bench_sweep_command(quick, csv):
-    """Sweeps: overhead per point, two workers against one, listing and comparing large results."""
+def bench_sweep_command(against, quick, csv):
+    """Sweeps: overhead per point, two workers against one and against PyTorch, listing and comparing large results."""
     from sandbox.bench.sweep import sweep
 
-    sweep(csv, quick)
+    sweep(csv, against, quick)
 
 
 COMMANDS = (bench_group,)

@@ -2,9 +2,10 @@
 
 A `Layer` owns its parameters and the workspace of its last forward pass. What flows:
 
-    forward   z = b, z += x W_ih (all T steps at once), then the time loop
-    backward  the time loop, then dW = source^T dz for every product, dW_ih = x^T dz, dx = dz W_ih^T, db = sum dz, once
-    each
+    forward   pack the weights, then the time loop: z_t = b + x_t W_ih, the recurrent products, the cell's step
+    backward  pack them transposed, the time loop, which makes dx as well, then all of dW = source^T dz and db = sum dz
+
+Each is a call of a kernel. The loops are shared out to threads by sequences, the gradients by columns.
 
 Arrays are time-major: x (T, B, D), states (T + 1, B, H).
 """
