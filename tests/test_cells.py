@@ -438,10 +438,10 @@ def test_auxiliary_states_are_left_without_a_gradient(case):
 
 @pytest.mark.plain_python
 def test_a_batch_is_the_sum_of_its_rows(case):
-    """A gradient of the parameters forgets nothing and counts nothing twice."""
-    problem = Problem(case, TINY)
+    """A gradient of the parameters forgets nothing and counts nothing twice, in more than one block of sequences."""
+    problem = Problem(case, (3, 10, 2, 3))
     expected, total = problem.gradients(), 0
-    for b in range(TINY[1]):
+    for b in range(10):
         problem.layer.forward(problem.x[:, [b]], {name: value[[b]] for name, value in problem.start.items()})
         problem.layer.backward(problem.dy[:, [b]], {name: value[[b]] for name, value in problem.dlast.items()})
         total = total + problem.layer.gradient

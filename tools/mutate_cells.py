@@ -73,10 +73,10 @@ def parts():
     return {
         "scan": Target("sandbox/kernels/scan.py", functions_of("sandbox/kernels/scan.py", lambda f: f not in FORWARD),
                        cases=("composite", "diagonal")),
-        "layers": Target("sandbox/layers/recurrent.py", ("_parameter_gradients", "_run_backward", "_inflow"),
+        "layers": Target("sandbox/layers/recurrent.py", ("_parameter_gradients", "_inflow"),
                          cases=("gru-after", "composite", "diagonal")),
         "weights": Target("sandbox/kernels/weights.py", ("settle", "_plain_gradients"),
-                          cases=("gru-after", "composite", "diagonal")),
+                          cases=("gru-after", "composite", "diagonal", "lstm1997-all")),
         "rows": Target("sandbox/kernels/rows.py", functions_of("sandbox/kernels/rows.py"), MODEL_CHECKS),
         "dense": Target("sandbox/layers/dense.py", ("backward",), MODEL_CHECKS),
         "bidirectional": Target("sandbox/layers/bidirectional.py", ("backward", "_parted"), MODEL_CHECKS),
@@ -91,7 +91,13 @@ ITSELF = "0, or a truth negated, only leads to a copy of the tape onto itself"
 SOONER = "rescales sooner, and rescaling is exact"
 NOTHING = "of no outputs, or no states, there is nothing to add or split"
 PART = "any part will do whose power of two exists, and no exponent is above 1023"
+SHARED = "by how many threads something is done changes no bit, and plain Python shares nothing out"
 EQUIVALENT = {
+    ("layers", "_parameter_gradients", "parts =", ""): SHARED,
+    ("layers", "_parameter_gradients", "threads.share(parts", "threads.share(parts, 1"): SHARED,
+    ("layers", "_parameter_gradients", "room =", "space.plan[1]  ->"): "plain Python copies no blocks",
+    ("weights", "_plain_gradients", "if part:", "if part:  ->  if False:"): SHARED,
+    ("dense", "backward", "work =", ""): SHARED,
     ("scan", "backward", "held = np.empty", "held = np.empty"): "uninitialised memory has no sign",
     ("scan", "backward", "held = np.empty", "np.empty((B"): UNUSED,
     ("scan", "backward", "held = np.empty", "(0, 0, 0)"): UNUSED,

@@ -229,6 +229,9 @@ def _plain_move(target, to, source, at):
 
 def window(array, at, stride, rows, columns):
     """The rows of a matrix inside of a contiguous array."""
+    end = at + (rows - 1) * stride + columns
+    if min(at, stride, columns) < 0 or end > array.size:
+        raise IndexError(f"rows {rows} x {columns}, {stride} apart, from {at} on are not within {array.size} elements")
     flat = array.reshape(-1)[at:]
     return np.lib.stride_tricks.as_strided(flat, (rows, columns), (stride * array.itemsize, array.itemsize))
 
