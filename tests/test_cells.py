@@ -449,6 +449,16 @@ def test_a_batch_is_the_sum_of_its_rows(case):
         close(value, expected[name], 1e-13, name)
 
 
+@pytest.mark.plain_python
+def test_exponents_do_not_need_every_state(case):
+    problem = Problem(case, TINY)
+    problem.dy *= 2.0**-100
+    problem.dlast = {name: value * 2.0**-100 for name, value in problem.dlast.items()}
+    problem.forward()
+    full = problem.backward(log_scale=True, every_state=True, keep_tape=True)
+    assert (problem.backward(log_scale=True).exponents == full.exponents).all() and (full.exponents < -50).any()
+
+
 # Sequences of several lengths ------------------------------------------------------------------------------------
 
 

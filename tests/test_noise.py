@@ -20,6 +20,7 @@ from test_cells import (
     stacked,
 )
 
+from sandbox import threads
 from sandbox.cells import Product
 from sandbox.errors import UsageError
 from sandbox.layers import Layer
@@ -47,6 +48,25 @@ def noise(case, seed=0, **arguments):
 
 def noisy(case, size=TINY, dtype="float64", training=True, seed=0, **arguments):
     return Problem(case, size, dtype, training=training, **noise(case, seed, **arguments))
+
+
+# Threads ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.plain_python
+def test_sequences_that_are_shared_out_are_the_whole(case, monkeypatch):
+    """Two threads have eight sequences and eleven; the last block of sums is not full."""
+    monkeypatch.setattr(threads, "WORTH", 1)
+    found = []
+    for number in (1, 2):
+        monkeypatch.setattr(threads, "_chosen", number)
+        problem = noisy(case, (3, 19, 2, 3))
+        found.append(problem.gradients([3, 0, 1, 2] * 4 + [3, 1, 2]))
+        problem.forward()
+        scaled = problem.backward(log_scale=True, every_state=True)
+        found[-1] |= {"states": stacked(scaled.states), "exponents": scaled.exponents.astype("float64")}
+    for name, value in found[0].items():
+        same(found[1][name], value, name)
 
 
 # Forward ---------------------------------------------------------------------------------------------------------

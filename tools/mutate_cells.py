@@ -79,6 +79,7 @@ def parts():
                           cases=("gru-after", "composite", "diagonal", "lstm1997-all")),
         "rows": Target("sandbox/kernels/rows.py", functions_of("sandbox/kernels/rows.py"), MODEL_CHECKS),
         "dense": Target("sandbox/layers/dense.py", ("backward",), MODEL_CHECKS),
+        "dense kernels": Target("sandbox/kernels/dense.py", functions_of("sandbox/kernels/dense.py"), MODEL_CHECKS),
         "bidirectional": Target("sandbox/layers/bidirectional.py", ("backward", "_parted"), MODEL_CHECKS),
         "stack": Target("sandbox/layers/stack.py", ("backward", "_by_layer", "_hide"), MODEL_CHECKS),
         "model": Target("sandbox/model.py", MODEL, MODEL_CHECKS),
@@ -86,7 +87,6 @@ def parts():
 
 
 # Mutants that compute the same: (target, function, line, mutation), the last two as they begin, and the reason.
-UNUSED = "without lengths nothing is held: any size will do"
 ITSELF = "0, or a truth negated, only leads to a copy of the tape onto itself"
 SOONER = "rescales sooner, and rescaling is exact"
 NOTHING = "of no outputs, or no states, there is nothing to add or split"
@@ -98,12 +98,11 @@ EQUIVALENT = {
     ("layers", "_parameter_gradients", "room =", "space.plan[1]  ->"): "plain Python copies no blocks",
     ("weights", "_plain_gradients", "if part:", "if part:  ->  if False:"): SHARED,
     ("dense", "backward", "work =", ""): SHARED,
-    ("scan", "backward", "held = np.empty", "held = np.empty"): "uninitialised memory has no sign",
-    ("scan", "backward", "held = np.empty", "np.empty((B"): UNUSED,
-    ("scan", "backward", "held = np.empty", "(0, 0, 0)"): UNUSED,
     ("scan", "backward", "in_place =", "in_place ="): ITSELF,
     ("scan", "backward", "if not in_place:", "if not in_place:  ->  if True:"): ITSELF,
-    ("scan", "backward", "for b in range(B if", "dy.size and exponents.size  ->  exponents.size"): NOTHING,
+    ("scan", "backward", "for b in range(first, last if dy", "dy.size and exponents.size  ->  exponents.size"): NOTHING,
+    ("scan", "backward", "if dstates.size or", "if dstates.size or exponents.size:  ->  if True:"): NOTHING,
+    ("scan", "backward", "block =", ""): "how many sums are kept changes last bits, which test_threads holds",
     ("scan", "backward", "if zoned.size:", "if zoned.size:  ->  if True:"): NOTHING,
     ("scan", "_add_transposed", "if masked:", "if masked:  ->  if True:"): "clears scratch that nobody reads",
     ("scan", "backward", "_clear(dz[t, b]", "_clear"): "ds = 0 has made dz 0 already, but for an infinite tape",

@@ -320,17 +320,3 @@ def _rescale(ds, b, exponent):
 def _power_of_two(exponent):
     """2^exponent as float64; 0 below the normal range."""
     return from_float_bits(max(exponent + 1023, 0) << 52)
-
-
-@lean
-def add_column_sums(rows, first, last, out):
-    """out[j] += rows[n - 1, j], then rows[n - 2, j], down to rows[0, j], for j from `first` to `last` - 1.
-
-    `out` is float64 whatever the rows are. From the end, as the loop makes them: a sequence done in segments has the
-    same sums.
-    """
-    some = out[first:last]
-    for i in range(rows.shape[0] - 1, -1, -1):
-        row = rows[i, first:last]
-        for j in range(row.size):
-            some[j] += row[j]
