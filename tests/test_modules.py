@@ -2,12 +2,13 @@
 
 import doctest
 import importlib
+from unittest import mock
 
 import naive
 import numpy as np
 import pytest
 
-from sandbox import cells
+from sandbox import cells, threads
 from sandbox.errors import UsageError
 from sandbox.jit import COMPILED
 from sandbox.kernels import rows
@@ -68,6 +69,18 @@ def test_dense_is_a_product_with_every_row(shape, dtype, bias):
     close(dense.gradients["W"], x.reshape(-1, 3).T @ dy.reshape(-1, 2), ROUNDING[dtype])
     if bias:
         close(dense.gradients["b"], dy.reshape(-1, 2).sum(0), ROUNDING[dtype])
+
+
+@pytest.mark.plain_python
+def test_dense_by_two_threads_is_a_product_with_every_row():
+    """Rows and columns that no thread has as many of as the other."""
+    with mock.patch.multiple(threads, WORTH=1, _chosen=2):
+        dense = randomise(Dense(3, 40, rng=stream("init", 0)))
+        x, dy = draw(3, 61, 3), draw(3, 61, 40, seed=1)
+        close(dense.forward(x), x @ dense.parameters["W"] + dense.parameters["b"], ROUNDING["float64"])
+        close(dense.backward(dy), dy @ dense.parameters["W"].T, ROUNDING["float64"])
+    close(dense.gradients["W"], x.reshape(-1, 3).T @ dy.reshape(-1, 40), ROUNDING["float64"])
+    close(dense.gradients["b"], dy.reshape(-1, 40).sum(0), ROUNDING["float64"])
 
 
 @pytest.mark.plain_python

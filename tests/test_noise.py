@@ -1,6 +1,7 @@
 """Recurrent dropout and zoneout: common checks over every cell, and what a layer says about their arguments."""
 
 from dataclasses import replace
+from unittest import mock
 
 import naive
 import numpy as np
@@ -54,17 +55,16 @@ def noisy(case, size=TINY, dtype="float64", training=True, seed=0, **arguments):
 
 
 @pytest.mark.plain_python
-def test_sequences_that_are_shared_out_are_the_whole(case, monkeypatch):
+def test_sequences_that_are_shared_out_are_the_whole(case):
     """Two threads have eight sequences and eleven; the last block of sums is not full."""
-    monkeypatch.setattr(threads, "WORTH", 1)
     found = []
     for number in (1, 2):
-        monkeypatch.setattr(threads, "_chosen", number)
-        problem = noisy(case, (3, 19, 2, 3))
-        found.append(problem.gradients([3, 0, 1, 2] * 4 + [3, 1, 2]))
-        problem.forward()
-        scaled = problem.backward(log_scale=True, every_state=True)
-        found[-1] |= {"states": stacked(scaled.states), "exponents": scaled.exponents.astype("float64")}
+        with mock.patch.multiple(threads, WORTH=1, _chosen=number):
+            problem = noisy(case, (3, 19, 2, 3))
+            found.append(problem.gradients([3, 0, 1, 2] * 4 + [3, 1, 2]))
+            problem.forward()
+            scaled = problem.backward(log_scale=True, every_state=True)
+            found[-1] |= {"states": stacked(scaled.states), "exponents": scaled.exponents.astype("float64")}
     for name, value in found[0].items():
         same(found[1][name], value, name)
 

@@ -92,12 +92,18 @@ SOONER = "rescales sooner, and rescaling is exact"
 NOTHING = "of no outputs, or no states, there is nothing to add or split"
 PART = "any part will do whose power of two exists, and no exponent is above 1023"
 SHARED = "by how many threads something is done changes no bit, and plain Python shares nothing out"
+SAVED = "what a single segment, or another head, does not need is only work"
 EQUIVALENT = {
     ("layers", "_parameter_gradients", "parts =", ""): SHARED,
     ("layers", "_parameter_gradients", "threads.share(parts", "threads.share(parts, 1"): SHARED,
     ("layers", "_parameter_gradients", "room =", "space.plan[1]  ->"): "plain Python copies no blocks",
     ("weights", "_plain_gradients", "if part:", "if part:  ->  if False:"): SHARED,
     ("dense", "backward", "work =", ""): SHARED,
+    ("model", "_run_segments", "several =", ""): SAVED,
+    ("model", "_run_segments", "starts, noise =", "copy.deepcopy(states) if several else states  ->  copy"): SAVED,
+    ("model", "_run_segments", "starts, noise =", "[self.noise_state()] if several else []  ->  [self"): SAVED,
+    ("model", "_run_segments", "sums = np.zeros", "np.zeros((len(counts), self.stack.output_size)) if"): SAVED,
+    ("model", "_run_segments", "if several:", "if several:  ->  if True:"): SAVED,
     ("scan", "backward", "in_place =", "in_place ="): ITSELF,
     ("scan", "backward", "if not in_place:", "if not in_place:  ->  if True:"): ITSELF,
     ("scan", "backward", "for b in range(first, last if dy", "dy.size and exponents.size  ->  exponents.size"): NOTHING,
