@@ -72,9 +72,9 @@ def test_dense_is_a_product_with_every_row(shape, dtype, bias):
 
 
 @pytest.mark.plain_python
-def test_dense_by_two_threads_is_a_product_with_every_row():
+def test_dense_by_three_threads_is_a_product_with_every_row():
     """Rows and columns that no thread has as many of as the other."""
-    with mock.patch.multiple(threads, WORTH=1, _chosen=2):
+    with mock.patch.multiple(threads, WORTH=1, _chosen=3):
         dense = randomise(Dense(3, 40, rng=stream("init", 0)))
         x, dy = draw(3, 61, 3), draw(3, 61, 40, seed=1)
         close(dense.forward(x), x @ dense.parameters["W"] + dense.parameters["b"], ROUNDING["float64"])
