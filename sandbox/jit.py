@@ -68,6 +68,7 @@ OPTIONS = {"error_model": "numpy", "nogil": True}
 # Said of what is called: else Numba lets it inherit the opposite from an inlined caller that it is first compiled for,
 # and a product's tiles are then inlined, and optimised anew, at every place that calls it: 50 s of compiling.
 CALLED = {"forceinline": False}
+UNCOUNTED = {"_nrt": False}  # no references are counted: see `lean`
 COMPILED = not config.DISABLE_JIT
 KEPT_CACHES = 8
 CORRUPT = (EOFError, pickle.UnpicklingError, ValueError, KeyError, IndexError, AttributeError, ImportError, TypeError,
@@ -306,10 +307,7 @@ def describe() -> dict[str, str]:
 
 def kernel(function):
     """Compile a function of arrays and scalars at its first call with each set of types, and keep it on disk."""
-    dispatcher = numba.njit(**OPTIONS, **CALLED)(function)
-    if COMPILED:
-        dispatcher._cache = _Cache(function)
-    return dispatcher
+    return _kept(function)
 
 
 def lean(function):
@@ -318,7 +316,11 @@ def lean(function):
     An atomic addition for every view of an array is half the time of a small network's step. An allocation is an error
     when such a function is compiled.
     """
-    dispatcher = numba.njit(**OPTIONS, **CALLED, _nrt=False)(function)
+    return _kept(function, **UNCOUNTED)
+
+
+def _kept(function, **options):
+    dispatcher = numba.njit(**OPTIONS, **CALLED, **options)(function)
     if COMPILED:
         dispatcher._cache = _Cache(function)
     return dispatcher
@@ -338,7 +340,7 @@ def first_class(function, signature):
     """
     if not COMPILED:
         return function
-    options = {**OPTIONS, "_nrt": False}  # as `lean`
+    options = {**OPTIONS, **UNCOUNTED}
     compiled = CFunc(function, sigutils.normalize_signature(signature), locals={}, options=options)
     compiled._cache = _Cache(function)
     compiled.compile()

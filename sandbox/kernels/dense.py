@@ -3,6 +3,7 @@
 from sandbox.jit import lean
 from sandbox.kernels import gemm
 from sandbox.kernels.gemm import call_product, pointer
+from sandbox.kernels.weights import add_sums
 
 
 @lean
@@ -45,20 +46,6 @@ def gradients(first, last, x, dy, dW, sums, db):
 
 @lean
 def _set_bias(first, last, dy, sums, db):
-    _add_column_sums(dy, first, last, sums)
+    add_sums(dy.reshape(-1), len(dy), len(dy), dy.shape[1], first, last - first, sums)
     for j in range(first, last if db.size else first):
         db[j] = sums[j]
-
-
-@lean
-def _add_column_sums(rows, first, last, out):
-    """out[j] += rows[n - 1, j], then rows[n - 2, j], down to rows[0, j], for j from `first` to `last` - 1.
-
-    `out` is float64 whatever the rows are. From the end, as the loop makes them: a sequence done in segments has the
-    same sums.
-    """
-    some = out[first:last]
-    for i in range(rows.shape[0] - 1, -1, -1):
-        row = rows[i, first:last]
-        for j in range(row.size):
-            some[j] += row[j]

@@ -103,7 +103,7 @@ def _gradients(
                 columns = min(strip, end - first)
                 column = segments[n, 0] + first
                 copy_panels(flat_dz, k * width + column, width, block, columns, b_block, 0)
-                _add_sums(flat_dz, k, block, width, column, columns, sums)
+                add_sums(flat_dz, k, block, width, column, columns, sums)
                 to, before = 0, 0
                 for r in range(segments[n, 2], segments[n, 3]):
                     while before < runs[r, 0]:  # a segment's sources are in order
@@ -127,8 +127,12 @@ def _hide(a_block, to, wide, k, block, mask):
 
 
 @lean
-def _add_sums(dz, k, block, width, column, columns, sums):
-    """sums += the rows of dz before row k, from the last to the first."""
+def add_sums(dz, k, block, width, column, columns, sums):
+    """sums += `block` rows of dz, flat, before row k, from the last to the first, in a run of their columns.
+
+    `sums` is float64 whatever the rows are. From the end, as the loop makes them: a sequence done in segments has the
+    same sums.
+    """
     some = sums[column : column + columns]
     for i in range(k - 1, k - 1 - block, -1):
         row = dz[i * width + column : i * width + column + columns]
@@ -141,8 +145,7 @@ def _plain_gradients(product, part, parts, x, states, mask, dz, segments, source
     flat = dz.reshape(T * B, G * H)
     if part:  # plain Python shares nothing out
         return
-    for i in range(T * B - 1, -1, -1):
-        sums += flat[i]
+    add_sums(dz.reshape(-1), T * B, T * B, G * H, 0, G * H, sums)
     for column, columns, first, last in segments:
         for source, kind, at, stride in runs[first:last]:
             origin, offset, wide, hides = sources[source]
