@@ -112,13 +112,11 @@ EQUIVALENT = {
     ("scan", "backward", "if dstates.size or", "if dstates.size or exponents.size:  ->  if True:"): NOTHING,
     ("scan", "backward", "block =", ""): "how many sums are kept changes last bits, which test_threads holds",
     ("scan", "backward", "if zoned.size:", "if zoned.size:  ->  if True:"): NOTHING,
-    ("scan", "_add_transposed", "if masked:", "if masked:  ->  if True:"): "clears scratch that nobody reads",
     ("scan", "backward", "_clear(dz[t, b]", "_clear"): "ds = 0 has made dz 0 already, but for an infinite tape",
     ("scan", "_inflow", "if power[b] < 0:", "power[b] < 0  ->  power[b] <"): "at 0: the row is multiplied by 2^0",
     ("scan", "_record", "exponent =", "(float_bits(largest) >> 52) - 1023  ->"): "rows are kept in [2, 4), not [1, 2)",
     ("scan", "_record", "if abs(exponent) > FAR:", "if abs(exponent) > FAR:  ->  if True:"): SOONER,
     ("scan", "_record", "if abs(exponent) > FAR:", "abs(exponent) > FAR  ->  abs(exponent) >="): SOONER,
-    ("layers", "_inflow", "return self._none[4]", "self._none[4]  ->"): NOTHING,
     ("scan", "_rescale", "part =", "min(max(exponent, -1000), 1000)  ->  max(exponent, -1000)"): PART,
     ("scan", "_rescale", "part =", "min(max(exponent, -1000), 1000)  ->  min(max(exponent, -1000), 1001)"): PART,
 }
