@@ -41,7 +41,7 @@ ORDER = [
     {"streams", "selection"},
     {"cells"},
     {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet"},
-    {"shapes", "data"},
+    {"shapes", "data", "rivals", "spelling"},
     {"corpora"},
     {"layers"},
     {"chunked", "model", "recipe"},
@@ -228,6 +228,7 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
+    "rivals.py", "spelling.py",
 )  # fmt: skip
 
 
