@@ -139,6 +139,25 @@ class Model(Module):
         """Means over each row's steps from their sums in float64; 0 for a row without steps."""
         return (sums / np.clip(counts, 1, None)[:, None]).astype(self.dtype)
 
+    def predict(self, x, *, target=None, lengths=None, states=None, piece=None):
+        """Output of a long batch, taken in pieces of so many steps where the model carries states on.
+
+        Returns
+        -------
+        output : array
+            As of `forward`.
+        states : list of dicts or None
+            After the last step, where they can be carried on.
+        """
+        carries = self.stack.direction == "forward"
+        step = piece if piece and carries and self.head != "mean" else len(x)
+        outputs = []
+        for first in range(0, len(x), step):
+            part = x[first : first + step]
+            outputs.append(self.forward(part, states, _within(lengths, first, first + len(part))))
+            states = self.last.states() if carries else None
+        return (np.concatenate(outputs) if self.head == "every" and len(outputs) > 1 else outputs[-1]), states
+
     # Backward ----------------------------------------------------------------------------------------------------
 
     def differentiate(self, x, target, *, loss, reduction="mean", mask=None, lengths=None, states=None, window=None,
@@ -284,6 +303,21 @@ class Model(Module):
             rng.bit_generator.state = state
 
     # What it is made of ------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self):
+        """How much of what it reads at a step: `(65, "symbols")` or `(2, "numbers")`."""
+        return (self.stack.input_size, "numbers") if self.embedding is None else (self.embedding.symbols, "symbols")
+
+    @property
+    def columns(self):
+        """Numbers that a forward pass keeps of every step of every row."""
+        return self.stack.columns
+
+    def identity(self):
+        """What another model must have in common with this one to take its place in a training run."""
+        shapes = {name: value.shape for name, value in self.parameters.items()}
+        return {"dtype": self.dtype.name, **self.stack.identity(), "head": self.head, "parameters": shapes}
 
     def summary(self):
         """Every parameter's name, shape and count, and their total, as text."""

@@ -76,6 +76,15 @@ class Bidirectional(Module):
         self.adopt({"forth": self.forth, "back": self.back})
         self._shape = self._lengths = None
 
+    @property
+    def columns(self):
+        """As of `Layer`."""
+        return self.forth.columns + self.back.columns
+
+    def identity(self):
+        """As of `Layer`."""
+        return self.forth.identity()
+
     def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run both layers over x (T, B, D); states cannot be carried, because one of them starts at the end."""
         if states is not None or resume:

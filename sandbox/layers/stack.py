@@ -179,6 +179,23 @@ class Stack(Module):
         return dy, starts[::-1]
 
     @property
+    def columns(self):
+        """Numbers that a forward pass keeps of every step of every row."""
+        count = 0
+        for layer in self.layers:
+            count += layer.columns
+        return count
+
+    def identity(self):
+        """What decides its output beside the parameters."""
+        first = getattr(self.layers[0], "halves", self.layers)[0]
+        return {
+            "cells": [layer.identity() for layer in self.layers],
+            "direction": self.direction, "residual": self.residual, "dropout": self.dropout,
+            "recurrent_dropout": first.recurrent_dropout, "zoneout": first.zoneout,
+        }  # fmt: skip
+
+    @property
     def generators(self):
         """All generators that masks are drawn from, each once."""
         halves = [half for layer in self.layers for half in getattr(layer, "halves", [layer])]
