@@ -32,7 +32,8 @@ def describe_command(ctx, name, **model):
     """Print what there is to know of a name.
 
     Of an experiment: what it does, its axes, presets and columns. Of a cell, or of another kind of model: its
-    equations, its options, and every parameter of a model made of it. Of a task: its protocol, baseline and rule of success.
+    equations, its options, and every parameter of a model made of it. Of a task: its protocol, baseline and rule of
+    success.
     """
     from sandbox import tasks
     from sandbox.experiment import discover, load
@@ -175,8 +176,8 @@ def cells_command():
         options = " ".join(f"{option}={rule.describe()}" for option, rule in cell.options.items()) or "-"
         rows.append((name, " ".join(cell.gates), " ".join(cell.states), str(size), options, cell.paper))
     for name in bodies.kinds():
-        size = bodies.body(name, 64, 64, rng=stream("init", 0)).vector.size
-        rows.append((name, "-", "-", str(size), "-", bodies.kind(name).PAPER))
+        module, size = bodies.kind(name), bodies.body(name, 64, 64, rng=stream("init", 0)).vector.size
+        rows.append((name, "-", "-", str(size), module.OPTIONS, module.PAPER))
     print_columns(rows)
 
 

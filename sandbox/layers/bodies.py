@@ -7,9 +7,9 @@
 All have the interface of `Stack`. A kind that is no cell is a file of this folder with a docstring that has the
 equations, and
 
-    PAPER            where it comes from
+    PAPER, OPTIONS   where it comes from; what may stand behind a colon, with the defaults: "window=1"
     canonical(name)  the one way to write a name; UsageError if it is none
-    body(...)        makes it, of the arguments that `body` here has; where it is missing, the kind is a layer of `Stack`
+    body(...)        makes it of the arguments that `body` here has; missing where the kind is a layer of `Stack`
 
 It is imported when its name is used, and not listed where the file is missing.
 """

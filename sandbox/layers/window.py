@@ -25,9 +25,9 @@ from sandbox.kernels import window as kernels
 from sandbox.layers.module import Module, check_array, check_generator, check_lengths, check_rate, check_size
 from sandbox.layers.recurrent import Gradients, Layer
 
-__all__ = ["NAME", "PAPER", "Window", "WindowRun", "canonical", "layer", "parse"]
+__all__ = ["NAME", "OPTIONS", "PAPER", "Window", "WindowRun", "canonical", "layer", "parse"]
 
-NAME = "mlp"
+NAME, OPTIONS = "mlp", "window=1"
 PAPER = "Sejnowski & Rosenberg 1987, NETtalk (a window of inputs); Nair & Hinton 2010 (ReLU)"
 LONGEST = 1_000_000
 STATES = ("h", "x")
@@ -237,7 +237,7 @@ class Window(Module):
             raise UsageError(f"x must have shape (T, B, {self.input_size}) because input_size={self.input_size}, "
                              f"got {x.shape}")  # fmt: skip
         x = check_array("x", x, self.dtype, x.shape)
-        (T, B, D), k, H = x.shape, self.window, self.hidden_size
+        (T, B, D), k = x.shape, self.window
         lengths = check_lengths(lengths, T, B)
         start = self._given("states", states, B)  # copies: they may be views of this workspace
         self.last = None  # until this pass is complete there is none to differentiate
