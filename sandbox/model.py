@@ -15,7 +15,8 @@ import numpy as np
 from sandbox import losses
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import rows
-from sandbox.layers import Dense, Embedding, Stack
+from sandbox.layers import Dense, Embedding
+from sandbox.layers.bodies import body
 from sandbox.layers.module import Module, check_array, check_lengths, check_size
 
 __all__ = ["HEADS", "Model", "Pass"]
@@ -42,7 +43,7 @@ class Pass:
 
 
 class Model(Module):
-    """Embedding (optional), stack of recurrent layers, linear head.
+    """Embedding (optional), stack of recurrent layers or another body, linear head.
 
         last    output = y_T W + b, each row's own last step
         mean    output = (mean of y_t over each row's steps) W + b
@@ -52,6 +53,7 @@ class Model(Module):
     ----------
     input_size, output_size : int
     cell : str, or a sequence of them
+        A recurrent cell, `mlp:8` or what else `sandbox.layers.bodies` knows.
     hidden, layers : int
     head : {"last", "mean", "every"}
     symbols : int, optional
@@ -89,8 +91,8 @@ class Model(Module):
             raise unknown("head", head, HEADS)
         self.head = head
         self.embedding = None if symbols is None else Embedding(symbols, input_size, rng=rng, dtype=dtype)
-        self.stack = Stack(cell, input_size, check_size("hidden", hidden), num_layers=layers, rng=rng, noise=noise,
-                           dtype=dtype, **arguments)  # fmt: skip
+        self.stack = body(cell, input_size, check_size("hidden", hidden), layers=layers, rng=rng, noise=noise,
+                          dtype=dtype, **arguments)  # fmt: skip
         self.output = Dense(self.stack.output_size, output_size, rng=rng, dtype=dtype, init=head_init)
         parts = {"embedding": self.embedding, "layers": self.stack, "head": self.output}
         self.adopt({name: part for name, part in parts.items() if part is not None})
@@ -136,6 +138,25 @@ class Model(Module):
     def _mean(self, sums, counts):
         """Means over each row's steps from their sums in float64; 0 for a row without steps."""
         return (sums / np.clip(counts, 1, None)[:, None]).astype(self.dtype)
+
+    def predict(self, x, *, target=None, lengths=None, states=None, piece=None):
+        """Output of a long batch, taken in pieces of so many steps where the model carries states on.
+
+        Returns
+        -------
+        output : array
+            As of `forward`.
+        states : list of dicts or None
+            After the last step, where they can be carried on.
+        """
+        carries = self.stack.direction == "forward"
+        step = piece if piece and carries and self.head != "mean" else len(x)
+        outputs = []
+        for first in range(0, len(x), step):
+            part = x[first : first + step]
+            outputs.append(self.forward(part, states, _within(lengths, first, first + len(part))))
+            states = self.last.states() if carries else None
+        return (np.concatenate(outputs) if self.head == "every" and len(outputs) > 1 else outputs[-1]), states
 
     # Backward ----------------------------------------------------------------------------------------------------
 
@@ -282,6 +303,21 @@ class Model(Module):
             rng.bit_generator.state = state
 
     # What it is made of ------------------------------------------------------------------------------------------
+
+    @property
+    def inputs(self):
+        """How much of what it reads at a step: `(65, "symbols")` or `(2, "numbers")`."""
+        return (self.stack.input_size, "numbers") if self.embedding is None else (self.embedding.symbols, "symbols")
+
+    @property
+    def columns(self):
+        """Numbers that a forward pass keeps of every step of every row."""
+        return self.stack.columns
+
+    def identity(self):
+        """What another model must have in common with this one to take its place in a training run."""
+        shapes = {name: value.shape for name, value in self.parameters.items()}
+        return {"dtype": self.dtype.name, **self.stack.identity(), "head": self.head, "parameters": shapes}
 
     def summary(self):
         """Every parameter's name, shape and count, and their total, as text."""

@@ -100,13 +100,12 @@ def check_fit(model, task, recipe, seq_len):
     """
     task.check(seq_len)
     _check_head(model.head, task)
-    sizes = model.stack.input_size, model.output.output_size
-    if sizes != (task.input_size, task.output_size):
-        rule = f"{task.input_size} inputs and {task.output_size} outputs for task {task.name}"
-        raise UsageError(f"model must have {rule}, got {sizes[0]} and {sizes[1]}")
-    if model.embedding is not None:
-        raise UsageError(f"symbols must be None for task {task.name}, whose inputs are vectors")
-    _check_direction(model.stack.direction, task, recipe.piece, seq_len)
+    sizes, wanted = (*model.inputs, model.output.output_size), (*task.inputs, task.output_size)
+    if sizes != wanted:
+        rule = f"read {wanted[0]} {wanted[1]} a step and have {wanted[2]} outputs for task {task.name}"
+        raise UsageError(f"model must {rule}, got {sizes[0]} {sizes[1]} and {sizes[2]}")
+    if task.head != "decoder":
+        _check_direction(model.stack.direction, task, recipe.piece, seq_len)
     for name in ("window", "checkpoint_every"):
         _check_piece(name, getattr(recipe, name), seq_len)
     if recipe.omega:
@@ -126,11 +125,9 @@ def require_memory(model, recipe, seq_len):
         Says how much is needed and how much there is.
     """
     batches = -(-recipe.evaluation // recipe.batch) + 1
-    size = 8 * batches * seq_len * recipe.batch * model.stack.input_size
-    halves = [half for layer in model.stack.layers for half in getattr(layer, "halves", [layer])]
-    for half in halves:
-        columns = len(half.cell.tape) + len(half.cell.states) + len(half.cell.auxiliary)
-        size += columns * (recipe.piece or seq_len) * recipe.batch * half.hidden_size * model.dtype.itemsize
+    count, kind = model.inputs
+    size = 8 * batches * seq_len * recipe.batch * (count if kind == "numbers" else 1)
+    size += model.columns * (recipe.piece or seq_len) * recipe.batch * model.dtype.itemsize
     what = f"data, states and gates of seq_len={seq_len}, batch={recipe.batch} in {model.dtype.name}"
     memory.require(size, what, "use checkpoint_every or a smaller batch")
 
@@ -160,7 +157,7 @@ def check(grid, settings) -> None:
 
 
 def _check_head(head, task):
-    wanted = ("every",) if task.head == "every" else ("last", "mean")
+    wanted = ("last", "mean") if task.head == "last" else (task.head,)
     if head not in wanted:
         raise UsageError(f"head must be {' or '.join(wanted)} for task {task.name}, got {head}")
 

@@ -127,6 +127,8 @@ class Trainer:
         return rng, self.task.stream(rng, self.recipe.batch) if self.task.stream else None
 
     def _hold_out(self):
+        if self.task.held_out is not None:
+            return self.task.held_out(self.recipe.batch, self.seq_len)
         rng, source = self._open("test")
         return [self._draw(source, rng) for _ in range(-(-self.recipe.evaluation // self.recipe.batch))]
 
@@ -155,9 +157,12 @@ class Trainer:
 
     def _differentiate(self, batch, states, window):
         return self.model.differentiate(
-            batch.x.astype(self.model.dtype), self._target(batch), loss=self.task.loss, reduction=self.recipe.reduction,
+            self._input(batch), self._target(batch), loss=self.task.loss, reduction=self.recipe.reduction,
             mask=batch.mask, lengths=batch.lengths, states=states, window=window,
             checkpoint_every=self.recipe.checkpoint_every)  # fmt: skip
+
+    def _input(self, batch):
+        return batch.x if self.task.symbols is not None else batch.x.astype(self.model.dtype)
 
     def _target(self, batch):
         return batch.target if self.task.loss == "softmax" else batch.target.astype(self.model.dtype)
@@ -197,7 +202,8 @@ class Trainer:
         """Loss and score over the sequences that were held out.
 
         The loss is the mean over all elements that count, the score that of the batches which have one: a batch in
-        which the task scores no step has none. Where the loss is not finite there is no score: NaN.
+        which the task scores no step has none. Of real data, whose batches differ in size, each answer counts the same.
+        Where the loss is not finite there is no score: NaN.
         """
         states, values, counts, scores = None, [], [], []
         for batch in self.held_out:
@@ -211,21 +217,18 @@ class Trainer:
             scores.append(self.task.score(output.astype(np.float64), batch))
         values, counts, scores = (np.array(column, np.float64) for column in (values, counts, scores))
         loss = float(dot(values, counts) / total(counts)) if counts.any() else math.nan
-        known = scores[np.isfinite(scores)]
-        return loss, float(mean(known)) if known.size and math.isfinite(loss) else math.nan
+        known = np.isfinite(scores)
+        if not known.any() or not math.isfinite(loss):
+            return loss, math.nan
+        if self.task.held_out is None:
+            return loss, float(mean(scores[known]))
+        answers = np.array([batch.answers() for batch in self.held_out], np.float64)[known]
+        return loss, float(dot(scores[known], answers) / total(answers))
 
     def _predict(self, batch, states):
         """Output for a batch, and the states after it where they can be carried on."""
-        model, T = self.model, len(batch.x)  # of the copy task that is more than seq_len
-        carries = model.stack.direction == "forward"
-        piece = self.recipe.piece if carries and model.head != "mean" else None
-        x, outputs = batch.x.astype(model.dtype), []
-        for first in range(0, T, piece or T):
-            part = x[first : first + (piece or T)]
-            lengths = None if batch.lengths is None else np.clip(batch.lengths - first, 0, len(part))
-            outputs.append(model.forward(part, states, lengths))
-            states = model.last.states() if carries else None
-        return (np.concatenate(outputs) if model.head == "every" and len(outputs) > 1 else outputs[-1]), states
+        return self.model.predict(self._input(batch), target=batch.target, lengths=batch.lengths, states=states,
+                                  piece=self.recipe.piece)  # fmt: skip
 
     def forecast(self):
         """The first sequence that was held out beside what the model says of it, first output, by step: a curve.
@@ -338,22 +341,14 @@ class Trainer:
                 self.source.take(self.seq_len)
         self.model.set_noise_state(facts["noise"])
         kept = [name.split(" ") for name in arrays if name.startswith("state ")]
-        self.states = [{} for _ in self.model.stack.layers] if kept else None
+        self.states = [{} for _ in {number for _, number, _ in kept}] or None
         for _, number, state in kept:
             self.states[int(number)][state] = arrays[f"state {number} {state}"]
 
     def _identity(self):
         """What a file must agree with to be of this run; initial weights are not part of it."""
-        model, stack = self.model, self.model.stack
-        halves = [getattr(layer, "halves", [layer])[0] for layer in stack.layers]
-        return {
-            "task": self.task.name, "seq_len": self.seq_len, "seed": self.seed, "dtype": model.dtype.name,
-            **asdict(self.recipe),
-            "cells": [[half.cell.name, half.options] for half in halves],
-            "parameters": {name: value.shape for name, value in model.parameters.items()},
-            "head": model.head, "direction": stack.direction, "residual": stack.residual, "dropout": stack.dropout,
-            "recurrent_dropout": halves[0].recurrent_dropout, "zoneout": halves[0].zoneout,
-        }  # fmt: skip
+        run = {"task": self.task.name, "seq_len": self.seq_len, "seed": self.seed}
+        return run | asdict(self.recipe) | self.model.identity()
 
 
 PROGRESS = ("done", "status", "skipped", "training", "evaluation")
@@ -387,8 +382,14 @@ def fit(model, task, recipe=None, *, seq_len=None, seed=0, **settings) -> Fit:
 
 
 def model_for(task, seed, **arguments) -> Model:
-    """A model with the task's inputs, outputs and head, initial weights from stream "init", masks from "dropout"."""
-    return Model(task.input_size, task.output_size, rng=stream("init", seed), noise=stream("dropout", seed),
+    """A model with the task's inputs, outputs and head, initial weights from stream "init", masks from "dropout".
+
+    Of symbols `embedding` is the width of their vectors, `hidden` where it is not given.
+    """
+    if task.symbols is not None:
+        arguments = {"symbols": task.symbols} | arguments
+    width = arguments.pop("embedding", arguments.get("hidden", 32)) if task.symbols is not None else task.input_size
+    return Model(width, task.output_size, rng=stream("init", seed), noise=stream("dropout", seed),
                  **({"head": task.head} | arguments))  # fmt: skip
 
 

@@ -40,7 +40,9 @@ ORDER = [
     {"kernels", "report", "threads", "where"},  # what a table shows is part of an experiment's declaration
     {"streams", "selection"},
     {"cells"},
-    {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega"},
+    {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet"},
+    {"shapes", "data"},
+    {"corpora"},
     {"layers"},
     {"chunked", "model", "recipe"},
     {"training"},
@@ -198,8 +200,8 @@ NUMPY = {
     # exact or rounded once
     "abs", "clip", "floor", "frexp", "isfinite", "isnan", "ldexp", "signbit", "sqrt",
     # order, not arithmetic
-    "argmax", "argmin", "argsort", "count_nonzero", "flatnonzero", "lexsort", "may_share_memory", "nonzero", "sort",
-    "unique",
+    "argmax", "argmin", "argsort", "bincount", "count_nonzero", "flatnonzero", "lexsort", "may_share_memory", "nonzero",
+    "sort", "unique",
     # files
     "load", "savez",
     # what is said about it
@@ -225,7 +227,7 @@ EXEMPT = {
 }
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
-    "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/",
+    "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
 )  # fmt: skip
 
 

@@ -573,7 +573,10 @@ ADDING, ORDER = "adding", "embedded_reber:continual"
         (dict(omega=1.0, model=dict(cell="rnn", recurrent_dropout=0.1)), "without recurrent_dropout and zoneout"),
         (dict(model=dict(dropout=0.5)), "dropout must be 0 with one layer"),
         (dict(model=dict(dropout=1.0, layers=2)), "dropout must be a number from 0 to below 1, got 1.0"),
-        (dict(model=dict(symbols=4)), "symbols must be None for task adding, whose inputs are vectors"),
+        (
+            dict(model=dict(symbols=4)),
+            "model must read 2 numbers a step and have 1 outputs for task adding, got 4",
+        ),
         (dict(task="addng"), "unknown task 'addng'; did you mean 'adding'?"),
         (dict(task="adding:centered"), "unknown variant of task adding 'centered'; did you mean 'centred'?"),
     ],
@@ -585,7 +588,7 @@ def test_what_does_not_go_together(settings, rule):
 def test_a_model_of_another_size():
     model = Model(3, 1, cell="gru", hidden=2, rng=stream("init", 0))
     refused(lambda: Trainer(model, tasks.load("adding"), Recipe(), seq_len=9, seed=0),
-            "model must have 2 inputs and 1 outputs for task adding, got 3 and 1")  # fmt: skip
+            "model must read 2 numbers a step and have 1 outputs for task adding, got 3 numbers and 1")  # fmt: skip
 
 
 def test_fit_takes_settings_in_the_place_of_a_recipe_s():

@@ -218,6 +218,15 @@ class Layer(CellWeights):
 
     # Forward and backward ----------------------------------------------------------------------------------------
 
+    @property
+    def columns(self):
+        """Numbers that a forward pass keeps of every step of every row: gates and states."""
+        return (len(self.cell.tape) + len(self.cell.states) + len(self.cell.auxiliary)) * self.hidden_size
+
+    def identity(self):
+        """What decides its output beside the parameters."""
+        return [self.cell.name, self.options]
+
     def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run the layer over a batch of sequences.
 

