@@ -15,7 +15,7 @@ import sandbox.report.spec
 import sandbox.report.statistics
 from sandbox.experiment import UsageError
 from sandbox.report import Check, Column, Table, build, summarise, t_quantile, write
-from sandbox.report.build import agreement, condense, mean_curve
+from sandbox.report.build import agreement, condense, mean_curve, verdict_on
 from sandbox.report.layout import lines
 from sandbox.report.numbers import align, axis_column, number_column, sparkline_column
 from sandbox.report.statistics import steps
@@ -471,3 +471,40 @@ def test_a_note_goes_to_whoever_watches():
         progress.watch(None)
     progress.note("later")
     assert said == [("long", "short")] and not progress.watched()
+
+
+def test_a_verdict_stands_beside_its_rival():
+    table = Table([Column("rate", oracle="theory", better="higher", verdict=True)])
+    report = build(make_run(table))
+    keys = [field.key for field in report.fields]
+    assert keys[-3:] == ["rate", "theory", "rate_verdict"]
+    verdicts = {(row[0], row[2]): row[-1] for row in report.rows}
+    assert verdicts == {("rnn", 2.0): "inconclusive", ("rnn", 0.5): "inconclusive", ("lstm", 2.0): None,
+                        ("lstm", 0.5): None}  # fmt: skip
+    assert any(line.startswith("verdict: better, worse if") for line in report.remarks)
+    assert Table.from_dict(table.as_dict()) == table
+    assert not any("verdict" in line for line in build(make_run()).remarks)
+
+
+@pytest.mark.parametrize(
+    ("differences", "side", "verdict"),
+    [
+        ([0.1, 0.12, 0.11], "higher", "better"),
+        ([0.1, 0.12, 0.11], "lower", "worse"),
+        ([-0.1, -0.12], "lower", "inconclusive"),
+        ([-0.1, -0.12, -0.11], "lower", "better"),
+        ([-0.1, 0.12, -0.11], "lower", "inconclusive"),
+        ([0.1], "higher", "better (1 seed)"),
+        ([0.0], "higher", "inconclusive"),
+        ([], "higher", None),
+        ([math.nan, math.nan], "higher", None),
+    ],
+)
+def test_verdicts(differences, side, verdict):
+    assert verdict_on(differences, side) == verdict
+
+
+def test_a_verdict_needs_an_oracle_and_a_better_side():
+    for arguments in (dict(better="higher"), dict(oracle="theory")):
+        with pytest.raises(UsageError, match="verdict must be False without an oracle and a better side"):
+            Column("rate", verdict=True, **arguments)

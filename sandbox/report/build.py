@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 SPARK_WIDTH = 16
 # Axes of a table in which none of them varies.
 MAIN_AXES = 3
+VERDICT = "verdict: better, worse if the 95 % interval of the difference over seeds excludes 0; else inconclusive"
 
 Cell = Scalar | Summary | tuple | None
 
@@ -31,7 +32,8 @@ class Field:
     """A column of the report: its key in machine formats, its heading, and what its cells are.
 
     `kind` is ``"axis"`` (a scalar), ``"number"`` (a `Summary`), ``"text"`` (a string or None) or ``"spark"`` (a tuple
-    of numbers). A `hidden` axis has one value only: the title names it, machine formats carry it.
+    of numbers). A `hidden` axis has one value only: the title names it, machine formats carry it. The text of a field
+    with an `oracle` is the verdict on the metric beside it, whose better side is `side`.
     """
 
     key: str
@@ -42,6 +44,8 @@ class Field:
     numeric: bool = False
     metric: str = ""
     shown_as: str | None = None
+    oracle: str | None = None
+    side: str | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ def build(run: Run) -> Report:
         warnings=_warnings(run),
         remarks=[
             *([table.note] if table.note else []),
+            *([VERDICT] if any(field.oracle for field in fields) else []),
             *reach_lines(run, table.reach),
             *correlation_lines(run, table),
             *check_lines(checks),
@@ -158,10 +163,36 @@ def _metric_fields(run: Run, table: Table) -> list[Field]:
                 fields[each.key] = Field(
                     each.key, each.heading, kind, each.interval, False, numeric, each.metric, each.shown_as
                 )
+        if column.verdict and {column.key, column.oracle} <= set(fields):
+            key = f"{column.key}_verdict"
+            fields[key] = Field(key, "verdict", "text", metric=column.metric, oracle=column.oracle, side=column.side)
     return list(fields.values())
 
 
+def verdict_on(differences: Sequence[float], side: str) -> str | None:
+    """Return whether a metric is better or worse than its oracle, by the differences of all seeds.
+
+    ``better`` or ``worse`` if their 95 % interval excludes 0, ``inconclusive`` if not, None without any. Of one seed,
+    which has no interval, ``better (1 seed)``.
+
+    Examples
+    --------
+    >>> verdict_on([0.1, 0.12, 0.11], "higher"), verdict_on([0.1, -0.12, 0.11], "higher")
+    ('better', 'inconclusive')
+    """
+    found = summarise(differences)
+    if found.mean is None:
+        return None
+    low, high = (found.mean, found.mean) if found.low is None else (found.low, found.high)
+    if low <= 0 <= high:
+        return "inconclusive"
+    return ("better" if (low > 0) == (side == "higher") else "worse") + (" (1 seed)" if found.low is None else "")
+
+
 def _cell(field: Field, members: Sequence[dict]) -> Cell:
+    if field.oracle is not None:
+        pairs = [(row.get(field.metric), row.get(field.oracle)) for row in members]
+        return verdict_on([value - oracle for value, oracle in pairs if None not in (value, oracle)], field.side)
     values = [row.get(field.metric) for row in members]
     if field.kind != "number":
         return agreement(values)

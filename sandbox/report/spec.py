@@ -36,11 +36,14 @@ class Column:
     better
         Which values are better when runs are compared: ``"lower"`` or ``"higher"``; left out, what `USUALLY_BETTER`
         says of the metric, else neither.
+    verdict
+        A further column says whether the metric is better or worse than the oracle, which is then what a simple method
+        reaches: `verdict_on`.
 
     Raises
     ------
     UsageError
-        When `better` is something else.
+        When `better` is something else, or a verdict has no oracle or no better side.
     """
 
     metric: str
@@ -49,10 +52,13 @@ class Column:
     oracle: str | None = None
     shown_as: str | None = None
     better: str | None = None
+    verdict: bool = False
 
     def __post_init__(self):
         if self.better not in (None, *SIDES):
             raise UsageError(f"better must be lower or higher, got {self.better} (column {self.metric})")
+        if self.verdict and (self.oracle is None or self.side is None):
+            raise UsageError(f"verdict must be False without an oracle and a better side (column {self.metric})")
 
     @property
     def side(self) -> str | None:
