@@ -459,6 +459,7 @@ def test_bad_batches_of_one_vector():
             np.zeros((2, 3), int))  # fmt: skip
     refused("x must have shape (B,) because it holds symbols or be one step of that, got (0,)", symbols.start,
             np.zeros(0, int))  # fmt: skip
+    refused("x must have shape (B, 2) or be one step of that, got (1, 0, 2)", numbers.start, np.zeros((1, 0, 2)))
     refused("lengths must be 1 for an encoder of one vector, got [1, 0, 1]", symbols.start, np.zeros((1, 3), int),
             [1, 0, 1])  # fmt: skip
 
