@@ -44,7 +44,8 @@ ORDER = [
     {"shapes", "data"},
     {"corpora"},
     {"layers"},
-    {"chunked", "model", "recipe"},
+    {"chunked", "model", "recipe", "decoding"},
+    {"seq2seq"},
     {"training"},
     {"diagnostics"},
     {"vocabulary"},
@@ -229,6 +230,7 @@ NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
     "data/",
+    "seq2seq/", "decoding.py",
 )  # fmt: skip
 
 
