@@ -275,7 +275,7 @@ def forecasting(name: str, values: np.ndarray, first_held_out: int, *, target: i
     size, series = values.shape[:2]
     if goal is None:
         goal = np.concatenate([values[horizon:, :, target], np.full((min(horizon, size), series), np.nan)])
-    x, goal = np.where(np.isfinite(values), values, 0.0), np.reshape(goal, (size, series))
+    x, goal = np.where(np.isfinite(values), values, 0.0), np.asarray(goal).reshape(size, series)
     seen, goal = np.isfinite(goal), np.where(np.isfinite(goal), goal, 0.0)
     last = first_held_out - horizon  # the last step whose target may be learned from is the one before
 
