@@ -42,6 +42,7 @@ ORDER = [
     {"cells"},
     {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet", "midi"},
     {"shapes", "data", "ngrams", "forecasts"},
+    {"texts"},
     {"corpora"},
     {"layers"},
     {"chunked", "model", "recipe"},

@@ -8,45 +8,41 @@ of orders 1 to 8 the best on Shakespeare.
 
 from collections import Counter
 
-from sandbox import data, shapes
+from sandbox import shapes
 from sandbox.alphabet import Alphabet
 from sandbox.corpora import Corpus
 from sandbox.kernels.activations import log
 from sandbox.kernels.reductions import mean
 from sandbox.ngrams import witten_bell
+from sandbox.texts import MOST, divided, read
 
-__all__ = ["LN2", "corpus", "divided"]
+__all__ = ["LN2", "corpus"]
 
-MOST, ORDER = 1_115_394, 5
+ORDER = 5
 SYMBOLS = 256  # at most; of a text with more, what is seldom shares a number
-HELD_OUT = 10  # one part in so many, the last
 LN2 = float(log(2.0))
 
 
-def divided(codes):
-    """The part of a text that is learned from, and the last tenth."""
-    edge = len(codes) - len(codes) // HELD_OUT
-    return codes[:edge], codes[edge:]
-
-
-def corpus(source="shakespeare", text=None, order=ORDER) -> Corpus:
+def corpus(source="shakespeare", text=None, most=MOST, order=ORDER) -> Corpus:
     """A language model of characters.
 
     Parameters
     ----------
     source : str
-        A source of texts: shakespeare, python.
+        shakespeare, python or text.
     text : str, optional
-        The user's file in its place.
+        The user's file, of the source text.
+    most : int
+        Characters of the text, from its start.
     order : int
         Of the rival.
     """
-    found = data.load(source, text)
-    content = found.records[:MOST]
+    found = read(source, text)
+    content = found.records[:most]
     counts = sorted(Counter(content).values(), reverse=True)
     alphabet = Alphabet.of([content], least=1 if len(counts) <= SYMBOLS else counts[SYMBOLS] + 1)
     train, held_out = divided(alphabet.encode(content))
-    task = shapes.language("characters", train, held_out, len(alphabet), paper="Karpathy 2015; Sutskever et al. 2011")
+    task = shapes.language("characters", train, held_out, len(alphabet), paper="Sutskever et al. 2011; Karpathy 2015")
     bits = -float(mean(witten_bell(train, held_out, len(alphabet), order))) / LN2
-    return Corpus(task, found.label, f"{order}-gram", bits, "lower", {"alphabet": alphabet, "train": train,
-                                                                      "held_out": held_out})  # fmt: skip
+    facts = {"alphabet": alphabet, "train": train, "held_out": held_out}
+    return Corpus(task, found.label, f"{order}-gram", bits, "lower", facts)

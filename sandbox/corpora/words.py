@@ -8,16 +8,18 @@ Division: the last tenth is held out. Rival: the n-gram model of order 2, which 
 
 import re
 
-from sandbox import data, shapes
+import numpy as np
+
+from sandbox import shapes
 from sandbox.alphabet import RARE, Alphabet
 from sandbox.corpora import Corpus
-from sandbox.corpora.characters import MOST, divided
-from sandbox.errors import UsageError
-from sandbox.kernels.activations import exp
-from sandbox.kernels.reductions import mean
+from sandbox.errors import UsageError, shorten
+from sandbox.kernels.activations import exp, exp_array
+from sandbox.kernels.reductions import mean, total
 from sandbox.ngrams import witten_bell
+from sandbox.texts import MOST, divided, read
 
-__all__ = ["LEAST", "corpus", "tokens"]
+__all__ = ["LEAST", "continuations", "corpus", "prompts", "tokens"]
 
 LEAST, ORDER = 5, 2
 _TOKEN = re.compile(r"(?:[^\W\d_]|')+|[.,;:!?]")
@@ -37,14 +39,12 @@ def corpus(source="shakespeare", text=None, most=MOST, least=LEAST, order=ORDER)
 
     Parameters
     ----------
-    source, text, order
+    source, text, most, order
         As of `characters`.
-    most : int
-        Characters of the text.
     least : int
         Times that a word must occur.
     """
-    found = data.load(source, text)
+    found = read(source, text)
     words = tokens(found.records[:most])
     if len(words) < 2:
         raise UsageError(f"text of words must have words, got {len(words)} in {found.label}")
@@ -56,3 +56,31 @@ def corpus(source="shakespeare", text=None, most=MOST, least=LEAST, order=ORDER)
     facts = {"alphabet": alphabet, "train": train, "held_out": held_out,
              "rare": float(mean((held_out == alphabet.numbers[RARE]).astype(float)))}  # fmt: skip
     return Corpus(task, found.label, f"{order}-gram", perplexity, "lower", facts)
+
+
+def prompts(text: str) -> list[str]:
+    """The parts of a text between its bars.
+
+    Raises
+    ------
+    UsageError
+        One of them has no words.
+
+    Examples
+    --------
+    >>> prompts("my lord | if i")
+    ['my lord', 'if i']
+    """
+    found = [part.strip() for part in text.split("|")]
+    if not all(map(tokens, found)):
+        raise UsageError(f"prompt must have words, and between two bars too, got '{shorten(text)}'")
+    return found
+
+
+def continuations(model, alphabet: Alphabet, prompt: str, most: int = 5) -> list[tuple[str, float]]:
+    """The likeliest next words after a prompt and their probabilities; `<rare>`, which is no word, is left out."""
+    logits = model.forward(alphabet.encode(tokens(prompt))[:, None])[-1, 0].astype(np.float64)
+    shares = exp_array(logits - logits.max())
+    shares = shares / total(shares)
+    best = [number for number in np.argsort(-shares, kind="stable").tolist() if alphabet.symbols[number] != RARE][:most]
+    return [(alphabet.symbols[number], float(shares[number])) for number in best]
