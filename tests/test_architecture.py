@@ -40,8 +40,9 @@ ORDER = [
     {"kernels", "report", "threads", "where"},  # what a table shows is part of an experiment's declaration
     {"streams", "selection"},
     {"cells"},
-    {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet"},
-    {"shapes", "data"},
+    {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet", "midi"},
+    {"shapes", "data", "ngrams", "forecasts"},
+    {"texts"},
     {"corpora"},
     {"layers"},
     {"chunked", "model", "recipe", "decoding"},
@@ -229,8 +230,7 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "data/",
-    "seq2seq/", "decoding.py",
+    "data/", "ngrams.py", "forecasts.py", "seq2seq/", "decoding.py",
 )  # fmt: skip
 
 
