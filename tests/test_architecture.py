@@ -41,7 +41,7 @@ ORDER = [
     {"streams", "selection"},
     {"cells"},
     {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet", "midi"},
-    {"shapes", "data", "ngrams", "forecasts"},
+    {"shapes", "data", "ngrams", "forecasts", "rivals", "spelling"},
     {"texts"},
     {"corpora"},
     {"layers"},
@@ -230,7 +230,7 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "data/", "ngrams.py", "forecasts.py", "seq2seq/", "decoding.py",
+    "data/", "ngrams.py", "forecasts.py", "rivals.py", "spelling.py", "seq2seq/", "decoding.py",
 )  # fmt: skip
 
 
