@@ -44,7 +44,8 @@ ORDER = [
     {"shapes", "data"},
     {"corpora"},
     {"layers"},
-    {"chunked", "model", "recipe"},
+    {"chunked", "model", "recipe", "decoding"},
+    {"seq2seq"},
     {"training"},
     {"diagnostics"},
     {"vocabulary"},
@@ -228,6 +229,7 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
+    "seq2seq/", "decoding.py",
 )  # fmt: skip
 
 
