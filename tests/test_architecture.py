@@ -38,7 +38,7 @@ ORDER = [
     {"errors", "version"},
     {"jit", "axes", "provenance", "files", "fingerprint", "archive"},
     {"kernels", "report", "threads", "where"},  # what a table shows is part of an experiment's declaration
-    {"streams", "selection"},
+    {"streams", "selection", "edits"},
     {"cells"},
     {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet"},
     {"shapes", "data"},
@@ -46,7 +46,7 @@ ORDER = [
     {"layers"},
     {"chunked", "model", "recipe", "decoding"},
     {"seq2seq"},
-    {"training"},
+    {"training", "transcription"},
     {"diagnostics"},
     {"vocabulary"},
     {"experiment"},
@@ -229,7 +229,7 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "seq2seq/", "decoding.py",
+    "seq2seq/", "decoding.py", "edits.py", "transcription.py",
 )  # fmt: skip
 
 

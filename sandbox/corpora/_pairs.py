@@ -11,59 +11,13 @@ import numpy as np
 from sandbox.alphabet import END, Alphabet
 from sandbox.corpora import Corpus
 from sandbox.corpora._letters import rules
-from sandbox.shapes import split, transduction
+from sandbox.edits import scores
+from sandbox.errors import UsageError
+from sandbox.shapes import evenly, split, transduction
 
-__all__ = ["RESERVED", "corpus_of", "edit_distance", "evenly", "scores"]
+__all__ = ["RESERVED", "corpus_of"]
 
 RESERVED = ("<end>", "<start>")  # of a target's alphabet, at END and START
-
-
-def edit_distance(one: Sequence, other: Sequence) -> int:
-    """Fewest insertions, deletions and replacements that make one sequence the other (Levenshtein 1966).
-
-    >>> edit_distance("kitten", "sitting")
-    3
-    """
-    before = list(range(len(other) + 1))
-    for i, symbol in enumerate(one, 1):
-        row = [i]
-        for j, wanted in enumerate(other, 1):
-            row.append(min(before[j] + 1, row[-1] + 1, before[j - 1] + (symbol != wanted)))
-        before = row
-    return before[-1]
-
-
-def scores(written: Sequence[Sequence], accepted: Sequence[Sequence[Sequence]]) -> tuple[float, float]:
-    """How right sequences are.
-
-    Parameters
-    ----------
-    written : list of sequences
-    accepted : list of lists of sequences
-        All right ways to write each.
-
-    Returns
-    -------
-    exact : float
-        Share of the sequences that are one of their right ways.
-    error_rate : float
-        Edits to the nearest right way, over all sequences, by the number of symbols of those ways.
-
-    Examples
-    --------
-    >>> scores(["ab", "ca"], [["b", "ab"], ["cat"]])
-    (0.5, 0.2)
-    """
-    exact = edits = symbols = 0
-    for answer, ways in zip(written, accepted, strict=True):
-        nearest, length = min((edit_distance(answer, way), len(way)) for way in ways)
-        exact, edits, symbols = exact + (nearest == 0), edits + nearest, symbols + length
-    return (exact / len(written), edits / max(1, symbols)) if written else (float("nan"), float("nan"))
-
-
-def evenly(rows: np.ndarray, most: int | None) -> np.ndarray:
-    """So many of the rows, spread evenly over them; all if `most` is None."""
-    return rows if most is None or len(rows) <= most else rows[np.arange(most) * len(rows) // most]
 
 
 def corpus_of(name: str, ways: Mapping[Sequence[str], Sequence[Sequence[str]]], label: str, *, rival: str,
@@ -85,7 +39,14 @@ def corpus_of(name: str, ways: Mapping[Sequence[str], Sequence[Sequence[str]]], 
         Letters that occur less often are one.
     most : int, optional
         Most sources that are held out.
+
+    Raises
+    ------
+    UsageError
+        For less than two sources.
     """
+    if len(ways) < 2:
+        raise UsageError(f"data of {name} must have two sequences at least, got {len(ways)}")
     sources, targets = list(ways), list(ways.values())
     letters = Alphabet.of(sources, least=least)
     symbols = Alphabet.of((way for found in targets for way in found), reserved=RESERVED)

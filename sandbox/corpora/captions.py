@@ -15,10 +15,11 @@ import numpy as np
 from sandbox import data
 from sandbox.alphabet import END, Alphabet
 from sandbox.corpora import Corpus
-from sandbox.corpora._pairs import RESERVED, evenly, scores
+from sandbox.corpora._pairs import RESERVED
+from sandbox.edits import scores
 from sandbox.kernels.gemm import multiply
 from sandbox.kernels.reductions import dot
-from sandbox.shapes import split, transduction
+from sandbox.shapes import evenly, split, transduction
 
 __all__ = ["corpus"]
 

@@ -21,10 +21,10 @@ import numpy as np
 from sandbox import data
 from sandbox.alphabet import END, START, Alphabet
 from sandbox.corpora import Corpus
-from sandbox.corpora._pairs import RESERVED, evenly
+from sandbox.corpora._pairs import RESERVED
 from sandbox.kernels.activations import log_array
 from sandbox.kernels.reductions import total
-from sandbox.shapes import split, transduction
+from sandbox.shapes import evenly, split, transduction
 from sandbox.tasks import ln
 
 __all__ = ["Trigrams", "corpus"]
