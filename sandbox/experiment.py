@@ -194,7 +194,8 @@ def experiment(
     """Declare the axes of an experiment.
 
     The function takes one scalar per axis, ``seed`` and one value per setting, and returns its metrics as a dict, or
-    ``(metrics, curves)`` where a curve is a dict of equally long columns, the first of which is its x.
+    ``(metrics, curves)`` where a curve is a dict of equally long columns, the first of which is its x, or
+    ``(metrics, curves, files)`` where files are bytes or texts by plain names: ``{"model.npz": archive.pack(...)}``.
 
     Parameters
     ----------

@@ -203,7 +203,9 @@ def resumption(experiment: Experiment | str, run: str, root: Path | str = "resul
         what = " and ".join(changed)
         raise UsageError(f"{path} must be resumed with the code and files it was begun with, got another {what} "
                          "(start a new run)")  # fmt: skip
-    done, failed = _rows_of(load_run(path))
+    run = load_run(path)
+    done, failed = _rows_of(run)
+    done -= run.spoiled(done)
     todo = [point for point in points if key_of(point) not in done]
     if only_failed:
         todo = [point for point in todo if key_of(point) in failed]
@@ -275,8 +277,9 @@ def carry_out(
     with _writer(planned, command) as writer, threads.singly(len(planned.todo) > 1):
         for path, keys in planned.done.items():
             if path != planned.resumed:
-                for record in load_run(path).records(keys):
-                    writer.take(record)
+                earlier = load_run(path)
+                for record in earlier.records(keys):
+                    writer.take(record, earlier.folder(record.key))
         if begun is not None:
             begun(runner)
         rows, left = runner.run(planned.todo), {key_of(point) for point in planned.todo}
@@ -370,7 +373,7 @@ def _reuse(made: Plan, only_failed: bool) -> Plan:
                 continue
             there, without = _rows_of(run)
             failed |= without
-            if found := there & open_keys.keys():
+            if found := (there & open_keys.keys()) - run.spoiled(there & open_keys.keys()):
                 done[path] = found
                 for key in found:
                     del open_keys[key]

@@ -5,5 +5,6 @@ from sandbox.layers.bidirectional import Bidirectional
 from sandbox.layers.dense import Dense, Embedding
 from sandbox.layers.recurrent import Gradients, Layer, Trajectory
 from sandbox.layers.stack import Stack
+from sandbox.layers.window import Window
 
-__all__ = ["Attention", "Bidirectional", "Dense", "Embedding", "Gradients", "Layer", "Stack", "Trajectory"]
+__all__ = ["Attention", "Bidirectional", "Dense", "Embedding", "Gradients", "Layer", "Stack", "Trajectory", "Window"]

@@ -7,7 +7,8 @@ import numpy as np
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import rows
 from sandbox.layers.module import Module, check_array
-from sandbox.layers.recurrent import Layer, Trajectory
+from sandbox.layers.recurrent import Trajectory
+from sandbox.layers.window import layer
 
 __all__ = ["MERGES", "Bidirectional", "BothWays"]
 
@@ -67,7 +68,7 @@ class Bidirectional(Module):
     Parameters
     ----------
     cell, input_size, hidden_size, **arguments
-        As for `Layer`; the first layer takes its draws first.
+        As for `Layer` or, of the name `mlp`, for `Window`; the first layer takes its draws first.
     merge : {"concat", "sum"}
         Outputs side by side, or added.
     """
@@ -76,8 +77,8 @@ class Bidirectional(Module):
         if merge not in MERGES:
             raise unknown("merge", merge, MERGES)
         self.merge, self.input_size = merge, input_size
-        self.forth = Layer(cell, input_size, hidden_size, **arguments)
-        self.back = Layer(cell, input_size, hidden_size, **arguments)
+        self.forth = layer(cell, input_size, hidden_size, **arguments)
+        self.back = layer(cell, input_size, hidden_size, **arguments)
         self.output_size = self.forth.output_size * (2 if merge == "concat" else 1)
         self.halves = [self.forth, self.back]
         self.adopt({"forth": self.forth, "back": self.back})
