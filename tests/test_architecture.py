@@ -199,7 +199,7 @@ NUMPY = {
     "arange", "array", "asarray", "ascontiguousarray", "concatenate", "empty", "empty_like", "eye", "frombuffer",
     "full", "ones", "ones_like", "put_along_axis", "repeat", "shape", "split", "stack", "where", "zeros", "zeros_like",
     # exact or rounded once
-    "abs", "clip", "floor", "frexp", "isfinite", "isnan", "ldexp", "signbit", "sqrt",
+    "abs", "clip", "floor", "frexp", "isfinite", "isnan", "ldexp", "maximum", "minimum", "signbit", "sqrt",
     # order, not arithmetic
     "argmax", "argmin", "argsort", "bincount", "count_nonzero", "flatnonzero", "lexsort", "may_share_memory", "nonzero",
     "sort", "unique",
@@ -229,7 +229,7 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "seq2seq/", "decoding.py", "edits.py", "transcription.py",
+    "seq2seq/", "decoding.py", "edits.py", "transcription.py", "data/",
 )  # fmt: skip
 
 
