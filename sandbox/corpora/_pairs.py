@@ -54,7 +54,7 @@ def corpus_of(name: str, ways: Mapping[Sequence[str], Sequence[Sequence[str]]], 
     usual = [symbols.encode(found[0]) for found in targets]
     learned, held_out = split(len(codes))
     held_out = evenly(held_out, most)
-    task = transduction(name, codes, [np.append(target, END) for target in usual], len(letters), len(symbols),
+    task = transduction(name, codes, [np.concatenate([target, [END]]) for target in usual], len(letters), len(symbols),
                         parts=(learned, held_out), paper=paper)  # fmt: skip
     write = rules([codes[row] for row in learned], [usual[row] for row in learned], reach)
     held = [codes[row] for row in held_out]

@@ -42,7 +42,7 @@ def corpus(path=None, most: int | None = None) -> Corpus:
     codes = [symbols.encode(name) for name in names]
     learned, held_out = split(len(codes))
     held_out = evenly(held_out, most)
-    task = transduction("captions", pixels, [np.append(code, END) for code in codes], None, len(symbols),
+    task = transduction("captions", pixels, [np.concatenate([code, [END]]) for code in codes], None, len(symbols),
                         parts=(learned, held_out), paper="Unicode character database")  # fmt: skip
     accepted = [[tuple(codes[row].tolist())] for row in held_out]
     near = learned[nearest(pixels[held_out, 0], pixels[learned, 0])]

@@ -85,8 +85,8 @@ def corpus(path=None, most: int | None = 2000) -> Corpus:
     codes, labels = [symbols.encode(name) for _, name in pairs], [np.array([number]) for number, _ in pairs]
     learned, held_out = split(len(codes))
     held_out = evenly(held_out, most)
-    task = transduction("naming", labels, [np.append(code, END) for code in codes], len(languages), len(symbols),
-                        parts=(learned, held_out), paper="Faker")  # fmt: skip
+    task = transduction("naming", labels, [np.concatenate([code, [END]]) for code in codes], len(languages),
+                        len(symbols), parts=(learned, held_out), paper="Faker")  # fmt: skip
     models = [Trigrams([codes[row] for row in learned if pairs[row][0] == number], len(symbols))
               for number in range(len(languages))]  # fmt: skip
 
