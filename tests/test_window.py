@@ -104,6 +104,29 @@ def test_every_number_of_a_pass(window, dtype, lengths):
 
 
 @pytest.mark.plain_python
+@pytest.mark.parametrize("window", [1, 4, 60])
+@pytest.mark.parametrize("number", [1, 3])
+def test_more_rows_than_are_done_together(number, window):
+    """By three threads, rows and columns that none has as many of as the other."""
+    layer, x, dy = make(window, hidden=40), draw(50, B, D), draw(50, B, 40, seed=1)
+    with mock.patch.multiple(threads, WORTH=1, _chosen=number):
+        y, last_h, last_x, dx, _, start_x, gradient = passed(layer, x, dy)
+    W, trail = layer.parameters["W"].reshape(window, D, 40), np.concatenate([np.zeros((window - 1, B, D)), x])
+    shifted = [slice(window - 1 - lag, window - 1 - lag + 50) for lag in range(window)]
+    z = layer.parameters["b"] + sum(trail[rows] @ W[lag] for lag, rows in enumerate(shifted))
+    dz, dtrail = dy * (z > 0), np.zeros_like(trail)
+    for lag, rows in enumerate(shifted):
+        dtrail[rows] += dz @ W[lag].T
+    close(y, z * (z > 0))
+    close(dx, dtrail[window - 1 :])
+    close(start_x, dtrail[: window - 1].swapaxes(0, 1).reshape(B, -1))
+    close(last_h, y[-1])
+    close(last_x, trail[50:].swapaxes(0, 1).reshape(B, -1))
+    dW = np.stack([np.tensordot(trail[rows], dz, ((0, 1), (0, 1))) for rows in shifted])
+    close(gradient, np.concatenate([dW.ravel(), dz.sum((0, 1))]))
+
+
+@pytest.mark.plain_python
 @every_window
 def test_what_is_left_out_is_zero(window):
     layer, x, dlast = make(window), draw(T, B, D), draw(B, H, seed=2)
