@@ -97,6 +97,7 @@ SOONER = "rescales sooner, and rescaling is exact"
 NOTHING = "of no outputs, or no states, there is nothing to add or split"
 PART = "any part will do whose power of two exists, and no exponent is above 1023"
 SHARED = "by how many threads something is done changes no bit, and plain Python shares nothing out"
+MORE_ROWS = "more rows than are asked for are only work"
 NO_ROWS = "a product of no rows does nothing"
 SAVED = "what a single segment, or another head, does not need is only work"
 EQUIVALENT = {
@@ -107,7 +108,8 @@ EQUIVALENT = {
     ("dense", "backward", "work =", ""): SHARED,
     ("column sums", "add_sums", "for i in range", "k - 1  ->  k"): "behind the last row there is nothing to add",
     ("window", "backward", "self.last, work =", "self._dz.size"): SHARED,
-    ("window", "backward", "rows =", ""): "more rows than are asked for are only work",
+    ("window", "backward", "rows =", "len(dtrail) * B if inputs else (k - 1) * B  ->  len(dtrail)"): MORE_ROWS,
+    ("window", "backward", "rows =", "k - 1  ->  k"): MORE_ROWS,
     ("window", "_parameter_gradients", "parts =", ""): SHARED,
     ("window", "_parameter_gradients", "threads.share(parts", "threads.share(parts, 1"): SHARED,
     ("window kernels", "forward", "count =", "min(TOGETHER, last - at)  ->  last - at"): "rows are done again, alike",
