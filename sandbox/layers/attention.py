@@ -1,0 +1,146 @@
+"""Attention: at every step of a sequence, a mean of the steps of another one, weighted by how well they fit.
+
+    w_ij = softmax over j of score(q_i, k_j),   c_i = sum_j w_ij k_j
+
+Luong, Pham & Manning 2015 and Bahdanau, Cho & Bengio 2015 have it between a decoder and an encoder.
+"""
+
+import numpy as np
+
+from sandbox import threads
+from sandbox.errors import UsageError, unknown
+from sandbox.kernels import attention, gemm
+from sandbox.layers.dense import Dense
+from sandbox.layers.module import Module, check_array, check_lengths, check_size
+
+__all__ = ["SCORES", "Attention"]
+
+SCORES = ("dot", "general", "additive")
+
+
+class Attention(Module):
+    """Attention of queries q (T, B, Q) over keys k (S, B, K), which are the values as well.
+
+        dot       s_ij = q_i . k_j
+        general   s_ij = q_i W . k_j
+        additive  s_ij = v . tanh(q_i W_q + k_j W_k + b)
+
+        w_ij = exp(s_ij) / sum_j exp(s_ij),   c_i = sum_j w_ij k_j
+
+    (Additive: Bahdanau, Cho & Bengio 2015, section A.1.2. The others: Luong, Pham & Manning 2015, eq. 7 and 8.) Sums
+    run over the keys within each sequence's length; of a sequence without keys weights, context and gradients are 0.
+
+    Parameters
+    ----------
+    score : {"dot", "general", "additive"}
+    query_size, key_size : int
+    rng : numpy.random.Generator
+        For initial weights, Glorot's. b starts at 0.
+    hidden : int, optional
+        Width of the additive score, key_size by default.
+    dtype : "float64" or "float32"
+
+    Attributes
+    ----------
+    weights : (T, B, S) or None
+        w of the last forward pass.
+    parameters
+        general: `query.W` (Q, K); additive: `query.W` (Q, hidden), `query.b`, `key.W` (K, hidden), `score.W`
+        (hidden, 1), which is v.
+
+    Examples
+    --------
+    >>> from sandbox.streams import stream
+    >>> attention = Attention("additive", 3, 4, rng=stream("init", 0), hidden=8)
+    >>> attention.forward(np.ones((5, 2, 3)), np.ones((7, 2, 4)), lengths=[7, 2]).shape
+    (5, 2, 4)
+    >>> attention.weights[0, 1].tolist()
+    [0.5, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0]
+    """
+
+    def __init__(self, score, query_size, key_size, *, rng, hidden=None, dtype="float64"):
+        if score not in SCORES:
+            raise unknown("score", score, SCORES)
+        self.score, self.query_size = score, check_size("query_size", query_size)
+        self.key_size = self.output_size = check_size("key_size", key_size)
+        if score == "dot" and query_size != key_size:
+            raise UsageError(f"query_size must be key_size={key_size} with score dot, got {query_size}")
+        if hidden is not None and score != "additive":
+            raise UsageError(f"hidden must be None with score {score}, got {hidden}")
+        self.parts = {}
+        if score == "general":
+            self.parts["query"] = Dense(query_size, key_size, rng=rng, dtype=dtype, bias=False)
+        if score == "additive":
+            hidden = check_size("hidden", key_size if hidden is None else hidden)
+            self.parts["query"] = Dense(query_size, hidden, rng=rng, dtype=dtype)
+            self.parts["key"] = Dense(key_size, hidden, rng=rng, dtype=dtype, bias=False)
+            self.parts["score"] = Dense(hidden, 1, rng=rng, dtype=dtype, bias=False)
+        if self.parts:
+            self.adopt(self.parts)
+        else:
+            self.allocate({}, dtype)
+        self.weights = self._pass = None
+
+    def forward(self, queries, keys, lengths=None):
+        """The context (T, B, K).
+
+        Parameters
+        ----------
+        queries : (T, B, Q)
+        keys : (S, B, K)
+        lengths : (B,) whole numbers from 0 to S, optional
+            How many keys each sequence has.
+        """
+        queries, keys = _sequences("queries", queries), _sequences("keys", keys)
+        (T, B), S = queries.shape[:2], len(keys)
+        queries = check_array("queries", queries, self.dtype, (T, B, self.query_size))
+        keys = check_array("keys", keys, self.dtype, (S, B, self.key_size))
+        lengths = check_lengths(lengths, S, B)
+        q, k, a = queries, keys, np.empty(0, self.dtype)
+        if "query" in self.parts:
+            q = self.parts["query"].forward(queries)
+        if "key" in self.parts:
+            k, a = self.parts["key"].forward(keys), self.parts["score"].parameters["W"].reshape(-1)
+        seen = np.full(B, S), np.full(B, S) if lengths is None else lengths
+        arguments, work = (1, q.shape[2], 1.0, q, 0, k, 0, keys, 0, a, *seen), B * T * S * (q.shape[2] + self.key_size)
+        tops, sums = np.zeros((B, 1, T), self.dtype), np.zeros((B, 1, T), self.dtype)
+        self.weights, context = np.zeros((T, B, S), self.dtype), np.empty((T, B, self.key_size), self.dtype)
+        product = gemm.product(self.dtype)
+        threads.share(B, 1, work, lambda *pairs: attention.forward(product, *pairs, *arguments, tops, sums,
+                                                                   self.weights, context))  # fmt: skip
+        self._pass = arguments, tops, sums, work
+        return context
+
+    def backward(self, dcontext, accumulate=False):
+        """dL/dqueries and dL/dkeys of dL/dcontext (T, B, K) for the last forward pass, once; fills `gradients`.
+
+        With `accumulate` gradients are added to.
+        """
+        if self._pass is None:
+            raise UsageError("backward must follow a forward pass, got none")
+        arguments, tops, sums, work = self._pass
+        q, k, keys, a = (arguments[n] for n in (3, 5, 7, 9))
+        B, shape = q.shape[1], (*q.shape[:2], self.key_size)
+        dcontext, self._pass = check_array("dcontext", dcontext, self.dtype, shape), None
+        dq, dk, dkeys, da = np.empty_like(q), np.zeros_like(k), np.zeros_like(keys), np.zeros((B, a.size))
+        product = gemm.product(self.dtype)
+        threads.share(B, 1, work, lambda *pairs: attention.backward(product, *pairs, *arguments, tops, sums, dcontext,
+                                                                    dq, 0, dk, 0, dkeys, 0, da))  # fmt: skip
+        if "key" in self.parts:
+            dk = self.parts["key"].backward(dk, accumulate=accumulate)
+            gradient = self.parts["score"].gradients["W"].reshape(-1)
+            if not accumulate:
+                gradient[:] = 0
+            attention.add_rows(da, gradient)
+        if "query" in self.parts:
+            dq = self.parts["query"].backward(dq, accumulate=accumulate)
+        dkeys += dk
+        return dq, dkeys
+
+
+def _sequences(name, value):
+    """The value as an array, if it has steps, sequences and columns."""
+    value = np.asarray(value)
+    if value.ndim != 3 or 0 in value.shape[:2]:
+        raise UsageError(f"{name} must have shape (steps, B, columns), got {value.shape}")
+    return value
