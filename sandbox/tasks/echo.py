@@ -18,8 +18,9 @@ from sandbox.tasks import Batch, Task, accuracy, ln, logits, one_hot, reached, w
 
 def lagged(lag, symbols=8):
     """Declare the task whose answer lies `lag` steps back."""
-    if lag < 0 or symbols < 2:
-        raise UsageError(f"lag must be from 0, and symbols from 2, got {lag} and {symbols}")
+    for name, value, least in (("lag", lag, 1), ("symbols", symbols, 2)):
+        if value < least:
+            raise UsageError(f"{name} must be at least {least}, got {value}")
 
     def sample(rng, batch, seq_len):
         shown = whole(rng, 0, symbols, (seq_len, batch))
@@ -28,7 +29,7 @@ def lagged(lag, symbols=8):
         return Batch(one_hot(shown, symbols), target, washed_out(seq_len, batch, lag))
 
     def baseline(seq_len):
-        """All symbols with equal probability: ln 8."""
+        """All symbols with equal probability: ln symbols."""
         return ln(symbols)
 
     def oracle(batch):
