@@ -43,7 +43,7 @@ class Attention(Module):
     Attributes
     ----------
     weights : (T, B, S) or None
-        w of the last forward pass.
+        w of the last forward pass, made when they are asked for: its queries and keys must not have changed.
     parameters
         general: `query.W` (Q, K); additive: `query.W` (Q, hidden), `query.b`, `key.W` (K, hidden), `score.W`
         (hidden, 1), which is v.
@@ -79,7 +79,7 @@ class Attention(Module):
             self.adopt(self.parts)
         else:
             self.allocate({}, dtype)
-        self.weights = self._pass = None
+        self._last = self._pass = None
 
     def forward(self, queries, keys, lengths=None):
         """The context (T, B, K).
@@ -104,12 +104,21 @@ class Attention(Module):
         seen = np.full(B, S), np.full(B, S) if lengths is None else lengths
         arguments, work = (1, q.shape[2], 1.0, q, 0, k, 0, keys, 0, a, *seen), B * T * S * (q.shape[2] + self.key_size)
         tops, sums = np.zeros((B, 1, T), self.dtype), np.zeros((B, 1, T), self.dtype)
-        self.weights, context = np.zeros((T, B, S), self.dtype), np.empty((T, B, self.key_size), self.dtype)
-        product = gemm.product(self.dtype)
+        context, product = np.empty((T, B, self.key_size), self.dtype), gemm.product(self.dtype)
         threads.share(B, 1, work, lambda *pairs: attention.forward(product, *pairs, *arguments, tops, sums,
-                                                                   self.weights, context))  # fmt: skip
-        self._pass = arguments, tops, sums, work
-        return context
+                                                                   context))  # fmt: skip
+        self._pass = self._last = arguments, tops, sums, context, work
+        return context.copy()
+
+    @property
+    def weights(self):
+        """w (T, B, S) of the last forward pass: made now, of the queries and keys it was given; None before it."""
+        if self._last is None:
+            return None
+        (_, d, scale, q, q_at, k, k_at, keys, _, *others), tops, sums, _, _ = self._last
+        w = np.zeros((*q.shape[:2], len(k)), self.dtype)
+        attention.weights(gemm.product(self.dtype), d, scale, q, q_at, k, k_at, *others, tops, sums, w)
+        return w
 
     def backward(self, dcontext, accumulate=False):
         """dL/dqueries and dL/dkeys of dL/dcontext (T, B, K) for the last forward pass, once; fills `gradients`.
@@ -118,14 +127,14 @@ class Attention(Module):
         """
         if self._pass is None:
             raise UsageError("backward must follow a forward pass, got none")
-        arguments, tops, sums, work = self._pass
+        arguments, tops, sums, context, work = self._pass
         q, k, keys, a = (arguments[n] for n in (3, 5, 7, 9))
         B, shape = q.shape[1], (*q.shape[:2], self.key_size)
         dcontext, self._pass = check_array("dcontext", dcontext, self.dtype, shape), None
         dq, dk, dkeys, da = np.empty_like(q), np.zeros_like(k), np.zeros_like(keys), np.zeros((B, a.size))
         product = gemm.product(self.dtype)
-        threads.share(B, 1, work, lambda *pairs: attention.backward(product, *pairs, *arguments, tops, sums, dcontext,
-                                                                    dq, 0, dk, 0, dkeys, 0, da))  # fmt: skip
+        threads.share(B, 1, work, lambda *pairs: attention.backward(product, *pairs, *arguments, tops, sums, context,
+                                                                    dcontext, dq, 0, dk, 0, dkeys, 0, da))  # fmt: skip
         if "key" in self.parts:
             dk = self.parts["key"].backward(dk, accumulate=accumulate)
             gradient = self.parts["score"].gradients["W"].reshape(-1)

@@ -1,0 +1,123 @@
+"""Layer normalisation, GELU and positions: what stands between the products of a Transformer."""
+
+import numpy as np
+
+from sandbox import threads
+from sandbox.errors import UsageError
+from sandbox.kernels import norm
+from sandbox.layers.module import Module, check_array, check_size
+
+__all__ = ["LayerNorm", "gelu", "gelu_backward", "sines"]
+
+EPS = 1e-5
+UNIT = 64  # rows, or columns, that one thread does at least
+COST = 8  # of one number, in the multiply-adds that threads are shared out by
+
+
+class LayerNorm(Module):
+    """Every row with mean 0 and variance 1, scaled and shifted by learned vectors.
+
+        y = (x - mean) / sqrt(variance + 1e-5) g + b
+
+    (Ba, Kiros & Hinton 2016, eq. 4.) Mean and variance (the population's, over D and not D - 1) of the row's D numbers,
+    in float64 whatever the dtype. g starts at 1, b at 0.
+
+    Parameters
+    ----------
+    size : int
+        D.
+    dtype : "float64" or "float32"
+
+    Examples
+    --------
+    >>> LayerNorm(2).forward(np.array([[1.0, 3.0]])).round(3).tolist()
+    [[-1.0, 1.0]]
+    """
+
+    def __init__(self, size, *, dtype="float64"):
+        self.input_size = self.output_size = check_size("size", size)
+        self.allocate({"g": (size,), "b": (size,)}, dtype)
+        self.parameters["g"][:] = 1
+        self._sums = np.zeros((2, size))
+        self._pass = None
+
+    def forward(self, x):
+        """y (..., D) of x (..., D)."""
+        shape = np.shape(x)
+        x = check_array("x", x, self.dtype, (*shape[:-1], self.input_size)).reshape(-1, self.input_size)
+        y, means, scales = np.empty_like(x), np.empty(len(x)), np.empty(len(x))
+        g, b = self.parameters["g"], self.parameters["b"]
+        threads.share(len(x), UNIT, COST * x.size, lambda *rows: norm.normalise(*rows, x, g, b, EPS, y, means, scales,
+                                                                                self._room()))  # fmt: skip
+        self._pass = x, means, scales
+        return y.reshape(shape)
+
+    def backward(self, dy, *, accumulate=False):
+        """dL/dx of dL/dy for the last forward pass, once; fills `gradients`, or adds to them with `accumulate`."""
+        if self._pass is None:
+            raise UsageError("backward must follow a forward pass, got none")
+        shape, (x, means, scales) = np.shape(dy), self._pass
+        dy = check_array("dy", dy, self.dtype, (*shape[:-1], self.input_size)).reshape(-1, self.input_size)
+        if len(dy) != len(x):
+            raise UsageError(f"dy must have {len(x)} rows, as the last x, got {len(dy)}")
+        self._pass = None
+        if not accumulate:
+            self._sums[:] = 0
+        dx, sums, g, (dg, db) = np.empty_like(x), self._sums, self.parameters["g"], self.gradients.values()
+        threads.share(len(x), UNIT, COST * x.size, lambda *rows: norm.input_gradient(*rows, dy, x, means, scales, g, dx,
+                                                                                     self._room()))  # fmt: skip
+        threads.share(self.input_size, UNIT, COST * x.size,
+                      lambda *columns: norm.gradients(*columns, dy, x, means, scales, sums, dg, db))  # fmt: skip
+        return dx.reshape(shape)
+
+    def _room(self):
+        """What one thread works in."""
+        return np.empty((3, self.input_size))
+
+
+def gelu(x):
+    """GELU of every element, in its tanh form: 0.5 x (1 + tanh(sqrt(2 / pi) (x + 0.044715 x^3))).
+
+    (Hendrycks & Gimpel 2016, section 2, where it stands for x Phi(x), with the normal distribution's erf; the two are
+    within 5e-4.) Computed as x sigmoid(2 sqrt(2 / pi) (..)), which keeps the digits of small results.
+
+    Examples
+    --------
+    >>> gelu(np.array([-1.0, 0.0, 1.0])).round(4).tolist()
+    [-0.1588, 0.0, 0.8412]
+    """
+    x = np.ascontiguousarray(x)
+    y = np.empty_like(x)
+    _elementwise(norm.gelu, x, y)
+    return y
+
+
+def gelu_backward(dy, x):
+    """dL/dx of dL/dy, for `gelu` of x."""
+    dy, x = np.ascontiguousarray(dy), np.ascontiguousarray(x)
+    dx = np.empty_like(x)
+    _elementwise(norm.gelu_backward, dy, x, dx)
+    return dx
+
+
+def _elementwise(kernel, *arrays):
+    flat = [array.reshape(-1) for array in arrays]
+    size = flat[0].size
+    threads.share(size, UNIT, COST * size, lambda first, last: kernel(*(array[first:last] for array in flat)))
+
+
+def sines(count, size, dtype="float64"):
+    """The positions 0 to count - 1 as sines and cosines: (count, size).
+
+        p_{2i} = sin(position / 10000^(2i / size)),   p_{2i+1} = cos(position / 10000^(2i / size))
+
+    (Vaswani et al. 2017, section 3.5.)
+
+    Examples
+    --------
+    >>> sines(3, 4)[2].round(4).tolist()
+    [0.9093, -0.4161, 0.02, 0.9998]
+    """
+    table = np.empty((count, size))
+    norm.fill_sines(table)
+    return table.astype(dtype)
