@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from sandbox import threads
+from sandbox import inits, threads
 from sandbox.errors import UsageError
 from sandbox.kernels import norm
-from sandbox.layers.module import Module, check_array, check_size
+from sandbox.layers.module import Module, check_array, check_generator, check_size
 
-__all__ = ["LayerNorm", "gelu", "gelu_backward", "sines"]
+__all__ = ["LayerNorm", "Positions", "gelu", "gelu_backward", "sines"]
 
 EPS = 1e-5
 UNIT = 64  # rows, or columns, that one thread does at least
@@ -73,6 +73,57 @@ class LayerNorm(Module):
     def _room(self):
         """What one thread works in."""
         return np.empty((3, self.input_size))
+
+
+class Positions(Module):
+    """A vector for each position in a sequence, which is added to what is there: sines, or learned.
+
+    Parameters
+    ----------
+    size : int
+    length : int, optional
+        How many positions have a learned vector, W (length, size), of variance 1/2 as sines have; sines without it.
+    rng : numpy.random.Generator
+    dtype : "float64" or "float32"
+
+    Examples
+    --------
+    >>> y = np.zeros((1, 2, 2))
+    >>> Positions(2).forward(y, np.array([0, 100]))
+    >>> y.round(3).tolist()
+    [[[0.0, 1.0], [-0.506, 0.862]]]
+    """
+
+    def __init__(self, size, length=None, *, rng=None, dtype="float64"):
+        self.size, self.learned = check_size("size", size), length is not None
+        self.allocate({"W": (check_size("length", length), size)} if self.learned else {}, dtype)
+        if self.learned:
+            drawn = inits.initialise("gaussian", check_generator("rng", rng, "init"), size, length).T
+            self.parameters["W"][:] = np.sqrt(size / 2) * drawn
+            self._sums = np.zeros((length, size))
+        self._table, self._starts = np.empty((0, size), self.dtype), None
+
+    def forward(self, y, starts):
+        """Add to y (T, B, size) in place; sequence b is at position starts[b] before its first step."""
+        count = int(starts.max()) + len(y)
+        if self.learned:
+            table = self.parameters["W"]
+            if count > len(table):
+                raise UsageError(f"x must have at most {len(table)} steps, as many as there are learned positions, "
+                                 f"got {count}")  # fmt: skip
+        else:
+            if count > len(self._table):
+                self._table = sines(max(count, 2 * len(self._table)), self.size, self.dtype)
+            table = self._table
+        norm.add_positions(y, table, starts)
+        self._starts = starts
+
+    def backward(self, dy, *, accumulate=False):
+        """Fill `gradients` from dL/dy, or add to them with `accumulate`."""
+        if self.learned:
+            if not accumulate:
+                self._sums[:] = 0
+            norm.position_gradient(dy, self._starts, self._sums, self.gradients["W"])
 
 
 def gelu(x):
