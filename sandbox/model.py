@@ -15,7 +15,8 @@ import numpy as np
 from sandbox import losses
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import rows
-from sandbox.layers import Dense, Embedding, Stack
+from sandbox.layers import Dense, Embedding
+from sandbox.layers.bodies import body
 from sandbox.layers.module import Module, check_array, check_lengths, check_size
 
 __all__ = ["HEADS", "Model", "Pass"]
@@ -42,7 +43,7 @@ class Pass:
 
 
 class Model(Module):
-    """Embedding (optional), stack of recurrent layers, linear head.
+    """Embedding (optional), stack of recurrent layers or another body, linear head.
 
         last    output = y_T W + b, each row's own last step
         mean    output = (mean of y_t over each row's steps) W + b
@@ -52,6 +53,7 @@ class Model(Module):
     ----------
     input_size, output_size : int
     cell : str, or a sequence of them
+        A recurrent cell, `mlp:8` or what else `sandbox.layers.bodies` knows.
     hidden, layers : int
     head : {"last", "mean", "every"}
     symbols : int, optional
@@ -89,8 +91,8 @@ class Model(Module):
             raise unknown("head", head, HEADS)
         self.head = head
         self.embedding = None if symbols is None else Embedding(symbols, input_size, rng=rng, dtype=dtype)
-        self.stack = Stack(cell, input_size, check_size("hidden", hidden), num_layers=layers, rng=rng, noise=noise,
-                           dtype=dtype, **arguments)  # fmt: skip
+        self.stack = body(cell, input_size, check_size("hidden", hidden), layers=layers, rng=rng, noise=noise,
+                          dtype=dtype, **arguments)  # fmt: skip
         self.output = Dense(self.stack.output_size, output_size, rng=rng, dtype=dtype, init=head_init)
         parts = {"embedding": self.embedding, "layers": self.stack, "head": self.output}
         self.adopt({name: part for name, part in parts.items() if part is not None})

@@ -24,12 +24,30 @@ def _optimiser_names() -> Sequence[str]:
     return optim.NAMES
 
 
+def _model_names() -> Sequence[str]:
+    from sandbox.layers import bodies  # late: the same
+
+    return bodies.names()
+
+
+def _model(name: str) -> str:
+    from sandbox.layers import bodies  # late: the same
+
+    return bodies.canonical(name)
+
+
 WELL_KNOWN: dict[str, Axis] = {
     "cell": Axis(
         kind=str,
         choices=cells.names,
         accept=cells.canonical,
         help="recurrent cell, options behind a colon: rnn:relu, lstm:forget_bias=2",
+    ),
+    "model": Axis(
+        kind=str,
+        choices=_model_names,
+        accept=_model,
+        help="a recurrent cell, or without recurrence: mlp:8 (a window of 8 inputs)",
     ),
     "task": Axis(
         kind=str,

@@ -6,6 +6,8 @@ Gradients of a model are compared with complex steps through `Network.loss`.
 import naive
 import numpy as np
 
+from sandbox.layers import Window
+
 
 class Network:
     """The model that `model`'s shape describes, with masks of its own drawing.
@@ -91,6 +93,9 @@ class Network:
 
     def run(self, layer, parameters, x, start, hidden, kept):
         """A cell over all windows: outputs (T, B, O H), and the last ones (B, O H)."""
+        if isinstance(layer, Window):
+            found = perceptron(layer.window, parameters, x, start, self.lengths, self.window)
+            return found[0], found[1]["h"]
         B, H, outputs = x.shape[1], layer.hidden_size, []
         given = start or {}
         start = np.stack([given.get(state, np.zeros((B, H))) for state in layer.cell.states])
@@ -102,6 +107,25 @@ class Network:
             start = trail[:, -1]
             outputs.append(np.concatenate(trail[: layer.cell.outputs, 1:], -1))
         return np.concatenate(outputs), np.concatenate(start[: layer.cell.outputs], -1)
+
+
+def perceptron(window, parameters, x, start=None, lengths=None, cut=None):
+    """Outputs (T, B, H) of a perceptron over a window of inputs, a step at a time, and its last states by name."""
+    (T, B, D), W, b = x.shape, parameters["W"], parameters["b"]
+    h, past = np.zeros((B, W.shape[1])), np.zeros((B, (window - 1) * D))
+    if start is not None:
+        h, past = start.get("h", h), start.get("x", past)
+    past, outputs = [past[:, n * D : (n + 1) * D] for n in range(window - 1)], []
+    lengths = np.full(B, T) if lengths is None else lengths
+    for t, x_t in enumerate(x):
+        live = (t < lengths)[:, None]
+        if t % (cut or T) == 0:
+            h, *past = (np.where(live, value.real, value) for value in (h, *past)) if cut else (h, *past)
+        z = np.concatenate([x_t, *past[::-1]], -1) @ W + b
+        h = np.where(live, np.where(z.real > 0, z, 0), h)
+        past = [np.where(live, new, old) for new, old in zip([*past[1:], x_t], past)]
+        outputs.append(h)
+    return np.stack(outputs), {"h": h, "x": np.concatenate([np.zeros((B, 0)), *past], -1)}
 
 
 def halves(layer):

@@ -31,24 +31,26 @@ def list_command():
 def describe_command(ctx, name, **model):
     """Print what there is to know of a name.
 
-    Of an experiment: what it does, its axes, presets and columns. Of a cell: its equations, its options, and every
-    parameter of a model made of it. Of a task: its protocol, baseline and rule of success.
+    Of an experiment: what it does, its axes, presets and columns. Of a cell, or of another kind of model: its
+    equations, its options, and every parameter of a model made of it. Of a task: its protocol, baseline and rule of
+    success.
     """
-    from sandbox import cells, tasks
+    from sandbox import tasks
     from sandbox.experiment import discover, load
+    from sandbox.layers import bodies
 
     base = name.partition(":")[0]
-    if name not in discover() and base in cells.names():
-        _describe_cell(name, **model)
+    if name not in discover() and base in bodies.names():
+        _describe_model(name, **model)
     elif name not in discover() and base in tasks.names():
         _refuse_sizes(ctx, model, "task")
         _describe_task(name)
-    elif name in discover() or not did_you_mean(base, [*cells.names(), *tasks.names()]):
+    elif name in discover() or not did_you_mean(base, [*bodies.names(), *tasks.names()]):
         experiment = load(name)
         _refuse_sizes(ctx, model, "experiment")
         _describe_experiment(experiment)
     else:
-        raise unknown("experiment, cell or task", name, [*discover(), *cells.names(), *tasks.names()])
+        raise unknown("experiment, cell or task", name, [*discover(), *bodies.names(), *tasks.names()])
 
 
 def _refuse_sizes(ctx, model, kind) -> None:
@@ -66,6 +68,9 @@ def _describe_experiment(experiment) -> None:
     rows.append(("  seed", f"one replicate each  [default: {experiment.seeds} seeds]"))
     rows += [(f"  --{name}", setting.help) for name, setting in experiment.settings.items()]
     print_columns(rows)
+    if experiment.data is not None:
+        click.echo()
+        print_columns(_data_rows(experiment))
     for preset, values in experiment.presets.items():
         shown = "; ".join(f"{name} {_listed(value)}" for name, value in values.items())
         click.echo(f"\npreset {preset}: {shown}", nl=False)
@@ -75,26 +80,38 @@ def _describe_experiment(experiment) -> None:
         click.echo("\ncolumns: " + ", ".join(dict.fromkeys(column.metric for column in experiment.table.columns)))
 
 
+def _data_rows(experiment) -> list[tuple[str, str, str]]:
+    try:
+        found = experiment.reads(experiment.grid())
+    except UsageError as error:
+        return [("data", str(error), "")]
+    return [(f"data {name}", label, note) for name, (label, note) in found.items()] or [("data", "none", "")]
+
+
 def _listed(value) -> str:
     return ",".join(map(show_scalar, value)) if isinstance(value, (list, tuple)) else show_scalar(value)
 
 
-def _describe_cell(name: str, input_size: int, output_size: int, **model) -> None:
+def _describe_model(name: str, input_size: int, output_size: int, **model) -> None:
     import inspect
     import sys
 
     from sandbox import cells
+    from sandbox.layers import bodies
     from sandbox.model import Model
     from sandbox.streams import stream
 
-    cell, given = cells.parse(name)
-    module = sys.modules[cell.reference.__module__]
-    click.echo(f"{cells.canonical(name)}   {module.__file__}\n")
-    click.echo(f"{inspect.getdoc(module)}\n\n{cell.paper}\n")
-    rows = []
-    for option, value in cell.resolve(given).items():
-        rule = cell.options[option]
-        rows.append((f"  {option}", f"{rule.help + ', ' if rule.help else ''}{rule.describe()}  [here: {value}]"))
+    title, rows, module = bodies.canonical(name), [], bodies.kind(name)
+    if module is not None:
+        paper = module.PAPER
+    else:
+        cell, given = cells.parse(name)
+        module, paper = sys.modules[cell.reference.__module__], cell.paper
+        for option, value in cell.resolve(given).items():
+            rule = cell.options[option]
+            rows.append((f"  {option}", f"{rule.help + ', ' if rule.help else ''}{rule.describe()}  [here: {value}]"))
+    click.echo(f"{title}   {module.__file__}\n")
+    click.echo(f"{inspect.getdoc(module)}\n\n{paper}\n")
     if rows:
         print_columns(rows)
     sizes = ", ".join(f"{key} {value}" for key, value in model.items())
@@ -152,10 +169,15 @@ def plot_command(run, out, curve, results):
 
 @click.command("cells", short_help="List the cells.")
 def cells_command():
-    """List the cells: gates, states, parameters for 64 inputs and 64 units, options with their default first, paper."""
+    """List the cells: gates, states, parameters for 64 inputs and 64 units, options with their default first, paper.
+
+    Below them the kinds of model without recurrence.
+    """
     import math
 
     from sandbox.cells import load, names
+    from sandbox.layers import bodies
+    from sandbox.streams import stream
 
     rows = [("cell", "gates", "states", "parameters", "options", "paper")]
     for name in names():
@@ -164,6 +186,9 @@ def cells_command():
         size = sum(math.prod(shape) for shape in cell.specialised(options).shapes(64, 64, options).values())
         options = " ".join(f"{option}={rule.describe()}" for option, rule in cell.options.items()) or "-"
         rows.append((name, " ".join(cell.gates), " ".join(cell.states), str(size), options, cell.paper))
+    for name in bodies.kinds():
+        module, size = bodies.kind(name), bodies.body(name, 64, 64, rng=stream("init", 0)).vector.size
+        rows.append((name, "-", "-", str(size), module.OPTIONS, module.PAPER))
     print_columns(rows)
 
 

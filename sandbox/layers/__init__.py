@@ -7,6 +7,7 @@ from sandbox.layers.norm import LayerNorm
 from sandbox.layers.recurrent import Gradients, Layer, Trajectory
 from sandbox.layers.stack import Stack
 from sandbox.layers.transformer import Transformer
+from sandbox.layers.window import Window
 
 __all__ = ["Attention", "Bidirectional", "Dense", "Embedding", "Gradients", "Layer", "LayerNorm", "MultiHead", "Stack",
-           "Trajectory", "Transformer"]  # fmt: skip
+           "Trajectory", "Transformer", "Window"]  # fmt: skip

@@ -8,7 +8,7 @@ import numpy as np
 from sandbox.errors import UsageError, unknown
 from sandbox.layers.bidirectional import MERGES, Bidirectional
 from sandbox.layers.module import Module, check_generator, check_rate, check_size
-from sandbox.layers.recurrent import Layer
+from sandbox.layers.window import layer as one_layer
 
 __all__ = ["DIRECTIONS", "Stack", "StackRun"]
 
@@ -57,7 +57,7 @@ class Stack(Module):
     Parameters
     ----------
     cell : str, or a sequence of them
-        One for all layers, or one for each.
+        One for all layers, or one for each; `mlp:8` is a layer without recurrence: see `sandbox.layers.window`.
     input_size, hidden_size : int
     num_layers : int
         Where `cell` is a sequence no other than its length.
@@ -99,7 +99,7 @@ class Stack(Module):
             raise UsageError(f"dropout must be 0 with one layer, because it acts between layers, got {dropout} "
                              "(recurrent_dropout acts within a layer)")  # fmt: skip
         sites = self._sites(noise, 2 * len(cells), dropout)
-        make = Layer if direction == "forward" else Bidirectional
+        make = one_layer if direction == "forward" else Bidirectional
         extra = {} if direction == "forward" else {"merge": merge}
         self.layers, width = [], check_size("input_size", input_size)
         for number, name in enumerate(cells):
