@@ -1,5 +1,9 @@
-"""Facts and arrays in one .npz file, written wholly or not at all: saved layers, and what a run is resumed from."""
+"""Facts and arrays in one .npz file: saved layers, what a run is resumed from, and models among the files of a point.
 
+`write` makes a file, wholly or not at all; `pack` makes bytes, the same for the same content on every machine.
+"""
+
+import io
 import json
 import os
 import zipfile
@@ -10,7 +14,9 @@ import numpy as np
 
 from sandbox.errors import UsageError, shorten
 
-__all__ = ["match", "read", "write"]
+__all__ = ["match", "pack", "read", "unpack", "write"]
+
+EPOCH = (1980, 1, 1, 0, 0, 0)  # the first date that a .zip file can hold; a member must have one
 
 
 def write(path, facts, arrays, what="checkpoint") -> None:
@@ -38,6 +44,37 @@ def write(path, facts, arrays, what="checkpoint") -> None:
             scratch.unlink()
 
 
+def pack(facts, arrays) -> bytes:
+    """Return facts and arrays as the bytes of an .npz file, which hold their content and nothing else.
+
+    Members are in the order of their names, keys of `facts` too; there is no date, no compression, and arrays are
+    little-endian and in C order.
+
+    Examples
+    --------
+    >>> content = pack({"kind": "language"}, {"b": np.zeros(2), "a": np.ones(3)})
+    >>> facts, arrays = unpack(content)
+    >>> facts, arrays["a"].tolist(), content == pack(facts, arrays)
+    ({'kind': 'language'}, [1.0, 1.0, 1.0], True)
+    """
+    members = {"facts": np.array(_as_json(facts, sort_keys=True)), **dict(sorted(arrays.items()))}
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as file:
+        for name, array in members.items():
+            array = np.asarray(array)
+            entry = zipfile.ZipInfo(f"{name}.npy", EPOCH)
+            entry.create_system, entry.external_attr = 3, 0o600 << 16  # as on Linux, wherever this is
+            with file.open(entry, "w", force_zip64=True) as member:
+                plain = np.ascontiguousarray(array, array.dtype.newbyteorder("<")).reshape(array.shape)
+                np.lib.format.write_array(member, plain, (1, 0), allow_pickle=False)
+    return buffer.getvalue()
+
+
+def unpack(source, what="archive", writer="archive.pack") -> tuple[dict, dict]:
+    """Facts and arrays of the bytes that `pack` has made, or of a file with such; errors as in `read`."""
+    return read(source, what, writer)
+
+
 def read(path, what="checkpoint", writer="Trainer.save") -> tuple[dict, dict]:
     """Facts and arrays of a file that `write` has written.
 
@@ -48,8 +85,9 @@ def read(path, what="checkpoint", writer="Trainer.save") -> tuple[dict, dict]:
     UsageError
         The file is missing, damaged or something else.
     """
+    content, path = (io.BytesIO(path), f"{len(path)} bytes") if isinstance(path, bytes) else (None, path)
     try:
-        with open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
+        with content or open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
         facts = json.loads(str(arrays.pop("facts")[()]))
         if not isinstance(facts, dict):
@@ -86,5 +124,5 @@ def match(path, found, wanted) -> None:
             raise UsageError(f"checkpoint must be of a run with {name} {shorten(value)}, got {got}")
 
 
-def _as_json(facts):
-    return json.dumps(facts, default=lambda number: number.item())
+def _as_json(facts, sort_keys=False):
+    return json.dumps(facts, default=lambda number: number.item(), sort_keys=sort_keys)

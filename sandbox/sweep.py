@@ -12,6 +12,7 @@ closing that iterator stops at once; ``drain()``, which a signal handler may cal
 from __future__ import annotations
 
 import math
+import re
 import time
 import traceback
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -36,6 +37,9 @@ class Point:
     seed: int
 
 
+FILE_NAME = re.compile(r"[a-z0-9_][a-z0-9_.-]{0,62}[a-z0-9_-]|[a-z0-9_]")
+LARGEST_FILES = 256 * 2**20  # bytes of all files of a point: they are held in memory until they are written
+
 # Statuses of points that gave no result: they are not done, and a later run tries them again.
 FAILED = ("error", "crashed", "timeout")
 
@@ -54,6 +58,8 @@ class Row:
         ``ok`` or one word for what happened, and its details: ``nonfinite`` and ``W_hh at update 12``.
     seconds
         Wall time of the point alone.
+    files
+        What is kept beside the tables: contents by name.
     """
 
     point: Point
@@ -62,6 +68,7 @@ class Row:
     status: str = "ok"
     error: str = ""
     seconds: float = 0.0
+    files: dict[str, bytes] = field(default_factory=dict)
 
     @property
     def failed(self) -> bool:
@@ -139,7 +146,7 @@ def execute(experiment: Experiment, point: Point, settings: Mapping[str, object]
     Raises
     ------
     UsageError
-        When what the experiment returned is not metrics, or not metrics and curves.
+        When what the experiment returned is not metrics, metrics and curves, or metrics, curves and files.
     """
     started = time.perf_counter()
     try:
@@ -148,11 +155,11 @@ def execute(experiment: Experiment, point: Point, settings: Mapping[str, object]
         return Row(point, status="error", error=_told(error, experiment), seconds=time.perf_counter() - started)
     seconds = time.perf_counter() - started
     try:
-        metrics, curves = _plain_metrics(returned, point), _plain_curves(returned)
+        metrics, curves, files = _plain_metrics(returned, point), _plain_curves(returned), _plain_files(returned)
     except _Misshapen as error:
         raise UsageError(f"experiment '{experiment.name}' must return {error}") from error
     status, _, details = str(metrics.pop("status", None) or "ok").partition(":")
-    return Row(point, metrics, curves, status.strip(), details.strip(), seconds)
+    return Row(point, metrics, curves, status.strip(), details.strip(), seconds, files)
 
 
 def _told(error: Exception, experiment: Experiment) -> str:
@@ -187,9 +194,9 @@ class _Misshapen(Exception):
 
 
 def _plain_metrics(returned: object, point: Point) -> dict[str, Scalar | None]:
-    metrics = returned[0] if isinstance(returned, tuple) and len(returned) == 2 else returned
+    metrics = returned[0] if isinstance(returned, tuple) and len(returned) in (2, 3) else returned
     if not isinstance(metrics, Mapping):
-        raise _Misshapen(f"a dict of metrics, or metrics and curves, got {type(returned).__name__}")
+        raise _Misshapen(f"a dict of metrics, or metrics and curves and files, got {type(returned).__name__}")
     taken = {*point.values, "seed", "error"} & set(metrics)
     if taken:
         what = "every table has" if taken == {"error"} else "is an axis"
@@ -240,6 +247,29 @@ def _plain_curve(name: str, curve: Mapping[str, Sequence]) -> Curve:
         if len(plain[series]) != len(plain[x]):
             lengths = f"{len(plain[series])} for {series} and {len(plain[x])} for {x}"
             raise _Misshapen(f"curves with columns of one length, got {lengths} in curve {name}")
+    return plain
+
+
+def _plain_files(returned: object) -> dict[str, bytes]:
+    """Return the files of a point as bytes by name, text as UTF-8."""
+    files = returned[2] if isinstance(returned, tuple) and len(returned) == 3 else None
+    if files is None:
+        return {}
+    if not isinstance(files, Mapping):
+        raise _Misshapen(f"files as a dict of contents by name, got {type(files).__name__}")
+    plain: dict[str, bytes] = {}
+    for name, content in files.items():
+        if not isinstance(name, str) or not FILE_NAME.fullmatch(name):
+            rule = "files with plain names (at most 64 of a-z, 0-9, _ . -, beginning with a letter, digit or _)"
+            raise _Misshapen(f"{rule}, got {shorten(repr(name), 80)}")
+        if not isinstance(content, (str, bytes, bytearray)):
+            raise _Misshapen(f"files as bytes or text, got {type(content).__name__} for {name}")
+        plain[name] = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else bytes(content)
+    size = sum(map(len, plain.values()))
+    if size > LARGEST_FILES:
+        largest = max(plain, key=lambda name: len(plain[name]))
+        limit, got = (f"{number / 2**20:.0f} MB" for number in (LARGEST_FILES, size))
+        raise _Misshapen(f"files of at most {limit} a point, got {got} ({largest} is the largest)")
     return plain
 
 

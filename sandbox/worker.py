@@ -155,7 +155,7 @@ def main() -> None:
             parent.tell("started")
             with threads.singly():
                 row = execute(experiment, Point(*request), settings)
-            content = row.metrics, row.curves, row.status, row.error, row.seconds
+            content = row.metrics, row.curves, row.status, row.error, row.seconds, row.files
             parent.tell("row", content, kernels.news(), flush=False)
     except UsageError as error:
         parent.tell("refused", True, str(error))

@@ -270,14 +270,14 @@ class Workers:
 
     def _finished(self, worker: _Worker, content: tuple, kernels: tuple | None) -> Row:
         point, _ = worker.tasks.popleft()
-        metrics, curves, status, error, seconds = content
-        worker.since, worker.deadline, worker.quick = None, math.inf, seconds < QUICK
+        row = Row(point, *content)
+        worker.since, worker.deadline, worker.quick = None, math.inf, row.seconds < QUICK
         self._count(kernels)
         self._hand(worker)
         if self._failed_starts:
             self._failed_starts = 0
             self._employ()
-        return Row(point, metrics, curves, status, error, seconds)
+        return row
 
     def _lost(self, worker: _Worker, at: float, late: bool = False) -> Row | None:
         """Dismiss a worker that died or took too long, and find others for its points."""

@@ -11,7 +11,7 @@ class MadeRun:
     """What `sandbox.results.load` returns, from columns: ``{name: values}`` of axes, seed, metrics and status."""
 
     def __init__(self, axes, columns, seeds, path="results/sample/a", **info):
-        self.path, self.columns = Path(path), columns
+        self.path, self.columns, self.files = Path(path), columns, {}
         self.metrics = [name for name in columns if name not in (*axes, "seed", "status")]
         self.info = {
             "schema": 2, "experiment": "sample", "axes": axes, "seeds": list(seeds), "settings": {}, "command": "x",

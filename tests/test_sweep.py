@@ -163,9 +163,9 @@ def test_curves_become_lists_in_the_order_given():
 @pytest.mark.parametrize(
     ("returned", "part"),
     [
-        (3.0, "a dict of metrics, or metrics and curves, got float"),
+        (3.0, "a dict of metrics, or metrics and curves and files, got float"),
         (None, "got NoneType"),
-        (({}, {}, {}), "got tuple"),
+        (({}, {}, {}, {}), "got tuple"),
         ({"gain": 1.0}, "names of their own, got gain, which is an axis"),
         ({"seed": 1}, "got seed, which is an axis"),
         ({"error": 1.0}, "got error, which every table has"),

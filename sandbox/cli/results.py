@@ -158,13 +158,23 @@ def _check_removable(path: Path) -> None:
 
     if path.is_symlink():
         raise UsageError(f"{path} must be a run's own directory, got a link to it")
-    inside = sorted(each.name for each in path.iterdir() if each.is_dir())
+    inside = sorted(each.name for each in path.iterdir() if each.is_dir() and not _is_of_points(each))
     if inside:
         raise UsageError(f"{path} must hold files alone to be removed, got a folder in it: {shorten(inside[0])}")
     if not (path / "table.csv").exists() and not (path / journal.NAME).exists():
         read_info(path)  # damaged and no table either: this may be anything
     if journal.locked(path):
         raise UsageError(f"{path} is being written by another process")
+
+
+def _is_of_points(folder: Path) -> bool:
+    """Whether this is what a run keeps its points' files in: folders with nothing but files."""
+    from sandbox.results.pointfiles import FOLDER
+
+    if folder.name != FOLDER or folder.is_symlink():
+        return False
+    points = [each for each in folder.iterdir() if each.is_dir() and not each.is_symlink()]
+    return not any(each.is_dir() for point in points for each in point.iterdir())
 
 
 def _ask(paths: Sequence[Path]) -> None:

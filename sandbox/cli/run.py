@@ -10,7 +10,7 @@ import click
 
 from sandbox.axes import show_scalar
 from sandbox.cli.frame import HELP, first_interrupt, format_option, out_option, print_columns
-from sandbox.errors import UsageError
+from sandbox.errors import UsageError, shorten
 
 
 def list_experiments(err: bool = False) -> None:
@@ -190,6 +190,7 @@ def _run(experiment, options: dict) -> int:
     if options["only_failed"] and not (planned.todo or planned.complete or planned.resumed):
         click.echo(f"none of the {len(planned.points)} points that were run has failed: nothing to do", err=True)
         return 0
+    say_notes(planned)
     if options["dry_run"]:
         _print_plan(planned, spread)
         return 0
@@ -201,6 +202,12 @@ def _run(experiment, options: dict) -> int:
         path, failed = run_plan(planned, spread)
     print_run(path, options["format"], plot=not options["no_plot"])
     return 1 if failed else 0
+
+
+def say_notes(planned) -> None:
+    """Say what stands in for data that is not there."""
+    for note in planned.notes:
+        click.echo(note, err=True)
 
 
 def _planned(experiment, options: dict):
@@ -319,10 +326,24 @@ def print_run(path: Path, format: str | None, plot: bool = False) -> None:
 
     run = load(path)
     write(build(run), format, sys.stdout, sys.stderr)
+    people = format in (None, "rich", "plain")
+    if run.files and people:
+        click.echo(f" files {_kept(run)}")
     sys.stdout.flush()  # the table first: drawing takes a moment
     try:
         drawn = picture.save_quietly(run, sys.stderr) if plot else picture.default_path(run)
     except KeyboardInterrupt as interrupt:
         raise type(interrupt)(f"while drawing; the results are in {path}/") from None
-    if drawn is not None and drawn.exists() and format in (None, "rich", "plain"):
+    if drawn is not None and drawn.exists() and people:
         click.echo(f" picture {drawn}")
+
+
+def _kept(run) -> str:
+    """Return where the files of a run's points are, which, and how many."""
+    from sandbox.results.pointfiles import FOLDER
+
+    names = [name for sums in run.files.values() for name in sums]
+    counts = (
+        f"{count} {what}{'s' * (count != 1)}" for count, what in ((len(names), "file"), (len(run.files), "point"))
+    )
+    return f"{run.path / FOLDER}/ ({' of '.join(counts)}: {shorten(', '.join(sorted(set(names))), 60)})"

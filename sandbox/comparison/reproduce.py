@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from sandbox import archive
 from sandbox.axes import Scalar, show_scalar
 from sandbox.comparison import conditions
 from sandbox.comparison.matching import Matching, NothingMatched, match, plural
@@ -53,6 +54,8 @@ class Reproduction:
         What could not be compared.
     changed
         What differs in the environment.
+    files
+        Files of points that both runs have.
     """
 
     word: str
@@ -60,6 +63,7 @@ class Reproduction:
     deviations: list[Deviation]
     notes: list[str]
     changed: conditions.Differences
+    files: int = 0
 
     @property
     def exponent(self) -> int:
@@ -83,7 +87,8 @@ class Reproduction:
             parts += [f"largest relative deviation {sizes}{more}",
                       f"the worst: {worst.column}{place}, then {worst.then}, now {worst.now}"]  # fmt: skip
         elif self.word == "identical" and not self.notes:
-            parts.append("table.csv and curves.csv have the same bytes")
+            files = f", as have {plural(self.files, 'file')}" if self.files else ""
+            parts.append(f"table.csv and curves.csv have the same bytes{files}")
         changed = conditions.lines(self.changed, LABELS) or ["nothing that was recorded"]
         return [f"{self.verdict}   {'; '.join([*parts, *self.notes])}", *(f"changed  {line}" for line in changed)]
 
@@ -91,12 +96,14 @@ class Reproduction:
 def reproduce(run: Run, again: Run, tolerance: float = TOLERANCE) -> Reproduction:
     """Compare a run with the same run made again.
 
-    ``identical`` are runs whose ``table.csv`` and ``curves.csv`` have the same bytes, and a run that was broken off and
-    whose rows all came out the same; ``within`` are numbers whose relative deviation is at most `tolerance`.
+    ``identical`` are runs whose ``table.csv``, ``curves.csv`` and files of points have the same bytes, and a run that
+    was broken off and whose rows all came out the same; ``within`` are numbers whose relative deviation is at most
+    `tolerance`, also those in arrays of files that `sandbox.archive` has written.
     """
-    changed = conditions.environment([run, again])
-    if all(_bytes(run.path / name) == _bytes(again.path / name) for name in ("table.csv", "curves.csv")):
-        return Reproduction("identical", len(run), [], [], changed)
+    changed = conditions.data([run, again]) + conditions.environment([run, again])
+    files, tables = sum(map(len, run.files.values())), ("table.csv", "curves.csv")
+    if run.files == again.files and all(_bytes(run.path / name) == _bytes(again.path / name) for name in tables):
+        return Reproduction("identical", len(run), [], [], changed, files)
     notes: list[str] = []
     try:
         matching = match(run, again, LABELS)
@@ -106,6 +113,7 @@ def reproduce(run: Run, again: Run, tolerance: float = TOLERANCE) -> Reproductio
     found = [_text(matching, "status"), *(_column(matching, name) for name in _metrics(run, again))]
     finished = run.info.get("status") == "finished"
     found += [_missing(matching, side) for side in ((0, 1) if finished else (0,))]
+    found += _files(run, again, matching)
     if finished and again.info.get("status") == "finished":
         found += _curves(run, again)
     else:
@@ -117,7 +125,7 @@ def reproduce(run: Run, again: Run, tolerance: float = TOLERANCE) -> Reproductio
         word = "within" if deviations[0].size <= tolerance else "differs"
     if not deviations and finished:
         notes.append("every value is the same, the files are not")
-    return Reproduction(word, matching.in_a.size, deviations, notes, changed)
+    return Reproduction(word, matching.in_a.size, deviations, notes, changed, files)
 
 
 def _bytes(path: Path) -> bytes | None:
@@ -142,6 +150,41 @@ def _missing(matching: Matching, side: int) -> Deviation | None:
     if text is None:
         return None
     return Deviation("rows", math.inf, text, *(("there", "missing") if side == 0 else ("missing", "there")))
+
+
+def _files(run: Run, again: Run, matching: Matching) -> list[Deviation]:
+    """Return the largest deviation of each file of points, by its name."""
+    worst: dict[str, Deviation] = {}
+    if not (run.files or again.files):
+        return []
+    for pair, (old, new) in enumerate(zip(matching.in_a.tolist(), matching.in_b.tolist(), strict=True)):
+        keys = run.keys[old], again.keys[new]
+        sums = [each.files.get(key, {}) for each, key in zip((run, again), keys, strict=True)]
+        for name in dict.fromkeys([*sums[0], *sums[1]]):
+            texts = [each.get(name, "missing")[:12] for each in sums]
+            if texts[0] != texts[1]:
+                size = _content_apart(*(each.folder(key) / name for each, key in zip((run, again), keys, strict=True)))
+                if name not in worst or size > worst[name].size:
+                    worst[name] = Deviation(name, size, _where(matching, pair), *texts)
+    return list(worst.values())
+
+
+def _content_apart(old: Path, new: Path) -> float:
+    """Return the largest relative deviation between two archives; infinite where there is more to it than numbers."""
+    try:
+        (facts, arrays), (now_facts, now) = archive.unpack(old), archive.unpack(new)
+    except UsageError:
+        return math.inf
+    shapes = [{name: (array.shape, array.dtype) for name, array in each.items()} for each in (arrays, now)]
+    numeric = all(dtype.kind in "biuf" for _, dtype in shapes[0].values())
+    if facts != now_facts or shapes[0] != shapes[1] or not numeric:
+        return math.inf
+    largest = 0.0
+    for name, array in arrays.items():
+        x, y = (each.astype(np.float64).ravel() for each in (array, now[name]))
+        unequal = (x != y) & ~(np.isnan(x) & np.isnan(y))
+        largest = max([largest, *relative(x[unequal], y[unequal]).tolist()])
+    return largest
 
 
 def _column(matching: Matching, name: str) -> Deviation | None:

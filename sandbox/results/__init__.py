@@ -7,6 +7,7 @@
 ``curves.csv``  axes, seed, curve, x, series, value; long form
 ``timing.csv``  axes, seed, seconds; apart, because everything in the other two is reproducible
 ``run.json``    the command, grid, versions, machine, commits, kernels, start, end, status, what is shown
+``files/``      what points gave beside numbers, such as trained models: ``files/cell=lstm,seed=0/model.npz``
 ``journal``     only while the run is not complete: a checksummed line per finished point
 ==============  ==================================================================================================
 

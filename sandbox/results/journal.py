@@ -1,7 +1,8 @@
 """The journal of a run: one line for each finished point, kept until the tables are written.
 
 A line is the CRC-32 of its content in eight hexadecimal digits, a space, and the content as JSON: key, metrics, status,
-error, seconds, the columns of its curves, and their lines of ``curves.csv``. A line goes to the file in one write. One
+error, seconds, the columns of its curves, their lines of ``curves.csv``, and the checksums of its files if it has any,
+which are there already. A line goes to the file in one write. One
 that was cut off, by a kill or by a full disk, fails its checksum or has no end: it is told apart, counted, and never
 read as data. Of several lines with one key the last one counts: a point that failed may have been tried again.
 
@@ -19,10 +20,11 @@ import time
 import zlib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from sandbox.axes import Scalar
+from sandbox.results.pointfiles import digests
 from sandbox.results.values import curve_lines
 from sandbox.sweep import FAILED, Row
 
@@ -39,10 +41,11 @@ SYNC_EVERY = 1.0  # seconds, and never more than a twentieth of the time
 
 @dataclass(frozen=True)
 class Record:
-    """A finished point as it is kept: `Row` without its curves, which are text already.
+    """A finished point as it is kept: `Row` without its curves, which are text already, and without its files.
 
-    `columns` is ``{curve: [x, series, ...]}``, `lines` the point's lines of ``curves.csv``. Where these are left
-    on disk, `place` says where the record starts in its journal and how long it is.
+    `columns` is ``{curve: [x, series, ...]}``, `lines` the point's lines of ``curves.csv``, `files` are
+    ``{name: SHA-256}``. Where the lines are left on disk, `place` says where the record starts in its journal and how
+    long it is.
     """
 
     key: tuple[Scalar, ...]
@@ -52,6 +55,7 @@ class Record:
     seconds: float
     columns: dict[str, list[str]]
     lines: str = ""
+    files: dict[str, str] = field(default_factory=dict)
     place: tuple[int, int] = (0, 0)
 
     @classmethod
@@ -60,7 +64,8 @@ class Record:
         key = (*row.point.values.values(), row.point.seed)
         columns = {name: list(curve) for name, curve in row.curves.items() if any(curve.values())}  # others: no lines
         seconds = round(row.seconds, 6)
-        return cls(key, row.metrics, row.status, row.error, seconds, columns, curve_lines(key, row.curves))
+        lines = curve_lines(key, row.curves)
+        return cls(key, row.metrics, row.status, row.error, seconds, columns, lines, digests(row.files))
 
     @property
     def failed(self) -> bool:
@@ -69,10 +74,9 @@ class Record:
 
     def encode(self) -> bytes:
         """Return the record as a line of the journal."""
-        content = json.dumps(
-            [self.key, self.metrics, self.status, self.error, self.seconds, self.columns, self.lines],
-            ensure_ascii=True, separators=(",", ":"),
-        ).encode()  # fmt: skip
+        parts = [self.key, self.metrics, self.status, self.error, self.seconds, self.columns, self.lines]
+        parts += [self.files] if self.files else []
+        content = json.dumps(parts, ensure_ascii=True, separators=(",", ":")).encode()
         return b"%08x %s\n" % (zlib.crc32(content), content)
 
     @classmethod

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError, shorten, unknown
-from sandbox.results import journal
+from sandbox.results import journal, pointfiles
 from sandbox.results.csvfile import TABLES, checksum, read_columns
 from sandbox.results.journal import Record
 from sandbox.results.values import format_value, line, number_texts, parse_value
@@ -244,6 +244,32 @@ class Run:
         sums = self.info.get("files") or {}
         return [] if self.journaled else [name for name in TABLES if not self._is_as_written(name, sums)]
 
+    @functools.cached_property
+    def files(self) -> dict[tuple, dict[str, str]]:
+        """``{(axes..., seed): {name: SHA-256}}`` of the points that have files; `folder` says where they are."""
+        if self.journaled:
+            return {key: self._journal[key].files for key in self.keys if self._journal[key].files}
+        sums = {name: total for name, total in (self.info.get("files") or {}).items() if name not in TABLES}
+        points = {pointfiles.folder_of(self.axes, key): key for key in self.keys} if sums else {}
+        found: dict[tuple, dict[str, str]] = {}
+        for path, total in sums.items():
+            folder, _, name = path.rpartition("/")
+            if folder in points:
+                found.setdefault(points[folder], {})[name] = total
+        return found
+
+    def folder(self, key: tuple) -> Path:
+        """Return where the files of a point are, ``(axes..., seed)``."""
+        return self.path / pointfiles.folder_of(self.axes, key)
+
+    def spoiled(self, keys: Iterable[tuple]) -> set[tuple]:
+        """Return those of some points whose files are missing or not as they were written."""
+        found = set()
+        for key in keys:
+            if key in self.files and any(pointfiles.faults(self.folder(key), self.files[key])):
+                found.add(key)
+        return found
+
     def _is_as_written(self, name: str, sums: Mapping[str, str]) -> bool:
         try:
             return sums.get(name) == checksum(self.path / name)
@@ -272,7 +298,8 @@ class Run:
             metrics = {name: _written(self.texts[name][at]) for name in names}
             lines, columns = blocks.get(tuple(map(format_value, key)), ([], {}))
             status, error = (self.texts[name][at] for name in ENDS)
-            yield Record(key, metrics, status, error, seconds.get(key, 0.0), columns, "".join(lines))
+            spent, files = seconds.get(key, 0.0), self.files.get(key, {})
+            yield Record(key, metrics, status, error, spent, columns, "".join(lines), files)
 
     def _layouts(self) -> Iterator[list[str]]:
         """Yield the metrics that each row has, in its own order."""
@@ -437,7 +464,7 @@ def _wrong_keys(info: object) -> list[str]:
     needed = {"schema": int, "experiment": str, "axes": dict, "seeds": list, "points": int, "status": str}
     needed |= {"curves": dict, "layouts": list, "started": str}
     optional = {"seconds": (int, float), "kernels": dict, "table": dict, "picture": dict, "settings": dict}
-    optional |= {"row_layouts": str}
+    optional |= {"row_layouts": str, "data": dict}
     if not isinstance(info, dict):
         return list(needed)
     if isinstance(info.get("schema"), int) and info["schema"] != NEWEST_SCHEMA:

@@ -1,8 +1,8 @@
 """Whether a run is what was written: its files against their checksums, and against what ``run.json`` says of them.
 
-``run.json`` keeps the SHA-256 of each table, and its own in the key ``seal``. A change of any byte of a table is
-noticed, and any of ``run.json`` that changes its content: white space between its items may differ. Pictures are not
-results and are not looked at.
+``run.json`` keeps the SHA-256 of each table and of each file of a point, and its own in the key ``seal``; the journal
+has those of a run that goes on. A change of any byte of these is noticed, and any of ``run.json`` that changes its
+content: white space between its items may differ. Pictures are not results and are not looked at.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError
-from sandbox.results import journal
+from sandbox.results import journal, pointfiles
 from sandbox.results.csvfile import TABLES, checksum, read_columns
 from sandbox.results.reader import read_info
 from sandbox.results.values import format_value, number_texts
@@ -49,10 +49,11 @@ def verify(path: Path) -> Verdict:
     if info.get("seal") != seal(info):  # with which nothing else can be compared
         what = "it is not as it was written" if "seal" in info else "it has no checksums"
         return Verdict("damaged", f"damaged: run.json ({what})")
-    faults, points, cut = [], info["rows"], False
+    faults, points, cut, files = [], info["rows"], False, {}
     running, ended = journal.locked(path), info["status"] in ENDED
     if (path / journal.NAME).exists():
-        points, cut, lines = _journal(path)
+        promised, cut, lines = _journal(path)
+        points, files = len(promised), _paths(info, promised)
         if lines:
             faults.append(f"journal ({lines} damaged line{'s' if lines > 1 else ''})")
         elif ended and not running and (cut or points != info["rows"]):
@@ -61,6 +62,9 @@ def verify(path: Path) -> Verdict:
         faults.append("journal (it is missing)")
     if ended and not running:
         faults += _tables(path, info)
+        sums = info.get("files")
+        files |= {name: total for name, total in sums.items() if name not in TABLES} if isinstance(sums, dict) else {}
+    faults += pointfiles.faults(path, files)
     if faults:
         return Verdict("damaged", f"damaged: {'; '.join(faults)}")
     if info["status"] == "finished":
@@ -75,23 +79,29 @@ def _short(error: Exception, path: Path) -> str:
     return str(error).replace(f"{path / 'x'}"[:-1], "").replace(f"{path} ", "")
 
 
-def _journal(path: Path) -> tuple[int, bool, int]:
-    """Return the number of points in the journal, whether its end was cut off, and the number of damaged lines."""
-    keys, cut, damaged = set(), False, 0
+def _journal(path: Path) -> tuple[dict[tuple, dict[str, str]], bool, int]:
+    """Return the files of each point in the journal, whether its end was cut off, and the number of damaged lines."""
+    keys, cut, damaged = {}, False, 0
     for _, line, record in journal.scan(path / journal.NAME):
         if record is not None:
-            keys.add(record.key)
+            keys[record.key] = record.files
         elif line.endswith(b"\n"):
             damaged += 1
         else:
             cut = True
-    return len(keys), cut, damaged
+    return keys, cut, damaged
+
+
+def _paths(info: dict, files: Mapping[tuple, Mapping[str, str]]) -> dict[str, str]:
+    """Return checksums by paths inside the run, from those of each point's files."""
+    places = {key: pointfiles.folder_of(info["axes"], key) for key, sums in files.items() if sums}
+    return {f"{place}/{name}": total for key, place in places.items() for name, total in files[key].items()}
 
 
 def _tables(path: Path, info: dict) -> Iterator[str]:
     """Yield what is wrong with the tables of a run that has ended."""
     sums = info.get("files")
-    if not isinstance(sums, dict) or set(sums) != set(TABLES):
+    if not isinstance(sums, dict) or not set(sums) >= set(TABLES):
         yield "run.json (it has no checksums)"
         return
     wrong = []

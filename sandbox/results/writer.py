@@ -17,7 +17,7 @@ from pathlib import Path
 from sandbox import provenance
 from sandbox.axes import Scalar
 from sandbox.errors import UsageError
-from sandbox.results import reader
+from sandbox.results import pointfiles, reader
 from sandbox.results.csvfile import TABLES, new_file, replace_file, sync_folder
 from sandbox.results.journal import Journal, Record, declared, layouts, row_layouts
 from sandbox.results.values import line
@@ -70,8 +70,8 @@ class RunWriter:
             "schema": SCHEMA, "experiment": name, "command": "", "axes": axes, "seeds": list(seeds), "settings": {},
             "selection": {}, "points": points if points is not None else _size(axes, seeds), "rows": 0,
             "status": "running", "statuses": {}, "started": _now(), "ended": None, "seconds": None, "kernels": None,
-            "curves": {}, "layouts": [], "row_layouts": "", "files": {}, "code": {}, "reused": {}, "table": None,
-            "picture": None, **facts, **provenance.collect(),
+            "curves": {}, "layouts": [], "row_layouts": "", "files": {}, "code": {}, "data": {}, "reused": {},
+            "table": None, "picture": None, **facts, **provenance.collect(),
         })  # fmt: skip
         try:
             self.path = _new_directory(Path(root) / name)
@@ -159,18 +159,29 @@ class RunWriter:
         return len(self.records)
 
     def add(self, row: Row) -> None:
-        """Keep the row of a finished point; after a return it survives the end of this process.
+        """Keep the row of a finished point and its files; after a return they survive the end of this process.
 
         Raises
         ------
         UsageError
             When it cannot be written. Rows before it are safe.
         """
-        self.take(Record.of(row))
+        record = Record.of(row)
+        if row.files:
+            try:
+                pointfiles.save(self._folder(record), row.files)
+            except OSError as error:
+                raise self._unwritable(error) from error
+        self.take(record)
 
-    def take(self, record: Record) -> None:
-        """Keep a record, such as that of a point which another run has done; errors as in `add`."""
+    def take(self, record: Record, source: Path | None = None) -> None:
+        """Keep a record of a point that another run has done, and its files from the folder `source`.
+
+        Errors as in `add`.
+        """
         try:
+            if source is not None and record.files:
+                pointfiles.copy(source, self._folder(record), record.files)
             self._journal.append(record)
             if time.perf_counter() - self._shown > self._pause:
                 self._snapshot()
@@ -202,7 +213,7 @@ class RunWriter:
             sums.append(self._write("curves.csv", [*key, "curve", "x", "series", "value"], curves))
             timing = (line([*record.key, record.seconds]).encode() for record in records)
             sums.append(self._write("timing.csv", [*key, "seconds"], timing))
-            self.info["files"] = dict(zip(TABLES, sums, strict=True))
+            self.info["files"] = dict(zip(TABLES, sums, strict=True)) | self._sums(records)
             self._write_info()
             if status == "finished":
                 self._journal.remove()
@@ -214,6 +225,16 @@ class RunWriter:
     def close(self) -> None:
         """Close the journal as it is; a run that is closed but not finished reads like one that was killed."""
         self._journal.close()
+
+    def _folder(self, record: Record) -> Path:
+        return self.path / pointfiles.folder_of(self.info["axes"], record.key)
+
+    def _sums(self, records: Iterable[Record]) -> dict[str, str]:
+        """Return the checksums of all files of points by their paths inside the run."""
+        with_files = [record for record in records if record.files]
+        folders = [pointfiles.folder_of(self.info["axes"], record.key) for record in with_files]
+        pairs = zip(folders, with_files, strict=True)
+        return {f"{folder}/{name}": total for folder, record in pairs for name, total in sorted(record.files.items())}
 
     def _ordered(self) -> list[Record]:
         return [self.records[key] for key in sorted(self.records)]
