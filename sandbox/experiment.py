@@ -60,13 +60,15 @@ class Experiment:
         ``{name: Setting}``.
     table, picture
         What the report shows, or None for every metric; what is drawn, or None for what suits the run.
+    data
+        What tells which data a grid reads, or None; `reads` asks it.
     source
         The text of its file; empty for one that was not loaded from a file.
     """
 
     source: bytes = b""
 
-    def __init__(self, function, axes, seeds, quick, presets, settings, table, check, picture):
+    def __init__(self, function, axes, seeds, quick, presets, settings, table, check, picture, data):
         functools.update_wrapper(self, function)
         self.function = function
         self.name = function.__name__
@@ -81,6 +83,7 @@ class Experiment:
         self.table: Table | None = table
         self.picture: Picture | None = picture
         self.check_inputs = check
+        self.data = data
 
     def __repr__(self) -> str:
         return f"<experiment {self.name}({', '.join([*self.axes, 'seed', *self.settings])})>"
@@ -164,6 +167,33 @@ class Experiment:
                 raise UsageError(f"cannot read --{name} {shorten(text, 200)}: {error.strerror or error}") from error
         return parsed
 
+    def reads(
+        self, grid: Mapping[str, list[Scalar]], settings: Mapping[str, str] | None = None
+    ) -> dict[str, tuple[str, str]]:
+        """Return ``{source: (label, note)}`` of the data that a grid reads at this moment; empty without a declaration.
+
+        Raises
+        ------
+        UsageError
+            When the data cannot be used, or what is said of it are not two lines of text.
+        """
+        if self.data is None:
+            return {}
+        try:
+            found = self.data(dict(grid), dict(settings or {}))
+        except ValueError as error:
+            raise UsageError(str(error)) from error
+        rule = f"data of experiment '{self.name}' must be (label, note) by source, two lines of text"
+        if not isinstance(found, Mapping):
+            raise UsageError(f"{rule}, got {type(found).__name__}")
+        for name, said in found.items():
+            texts = said if isinstance(said, tuple) and len(said) == 2 else ()
+            if not texts or not all(isinstance(text, str) and len(text.splitlines()) < 2 for text in (name, *texts)):
+                raise UsageError(f"{rule}, got {shorten(repr(said))} of {shorten(name)}")
+            if not texts[0].strip():
+                raise UsageError(f"{rule}, got no label of {shorten(name)}")
+        return dict(found)
+
     def _implied(self, settings: Mapping[str, str]) -> dict[str, object]:
         """Return the axis values that settings stand for."""
         return dict(filter(None, (self.settings[name].implies for name in settings if name in self.settings)))
@@ -189,6 +219,7 @@ def experiment(
     table: Table | None = None,
     picture: Picture | None = None,
     check: Callable[[dict[str, list[Scalar]], dict[str, str]], None] | None = None,
+    data: Callable[[dict[str, list[Scalar]], dict[str, str]], Mapping[str, tuple[str, str]]] | None = None,
     **axes: Axis | Sequence[Scalar],
 ) -> Callable[[Callable], Experiment]:
     """Declare the axes of an experiment.
@@ -213,6 +244,10 @@ def experiment(
         What is drawn of every run; when left out the table's curve, or its first metric against an axis.
     check
         Called with the grid and the texts of the settings given, before anything runs; raises ``ValueError``.
+    data
+        Called in the same way: which data the points read, ``{source: (label, note)}``. The label says what was found,
+        and points with another label are other points; the note, a line for people, what stands in for data that is not
+        there: ``{"words": ("generated words", "cmudict is not fetched: generated words in its place")}``.
     **axes
         Axis name to its default values, or to an `Axis` for a name without a house rule.
 
@@ -245,7 +280,7 @@ def experiment(
             raise UsageError(f"picture of '{name}' must be a Picture, got {shorten(repr(picture))}")
         if picture is not None and picture.against is not None and picture.against not in declared:
             raise unknown("axis", picture.against, declared)
-        return Experiment(function, declared, seeds, quick, presets, named, table, check, picture)
+        return Experiment(function, declared, seeds, quick, presets, named, table, check, picture, data)
 
     return decorate
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -214,6 +215,8 @@ def _resumed(experiment: Experiment, values: Mapping, given: Mapping, root: Path
 
 def _carried_out(planned: study.Plan, spread: study.Spread, command: str, progress: bool) -> Path:
     stats = study.kernel_counts()
+    for note in planned.notes if progress else ():
+        print(note, file=sys.stderr)
     with report.bar(len(planned.todo), stats) if progress else report.Silent() as bar:
         return study.carry_out(
             planned, spread, command=command, watch=lambda row: bar.advance(), counters=stats,

@@ -6,7 +6,8 @@ layers over these two.
 
 A point is done when a run in the same folder holds a row with its key: the experiment, the text of its file and of what
 it imports of its author's, the code of this package that decides numbers (`sandbox.fingerprint`), the settings with the
-content of the files they name, every axis, and the seed. A point that failed is not done.
+content of the files they name, the labels of the data it reads, every axis, and the seed. A point that failed is not
+done.
 """
 
 from __future__ import annotations
@@ -60,6 +61,8 @@ class Plan:
         Hashes of the code, and of the files that settings name.
     parsed
         The settings as the experiment receives them, read once: a file may be edited meanwhile.
+    data, notes
+        Labels of the data that is read, by source; what there is to say of it.
     """
 
     experiment: Experiment
@@ -75,6 +78,8 @@ class Plan:
     todo: Sequence[Point] = ()
     resumed: Path | None = None
     parsed: Mapping[str, object] = field(default_factory=dict)
+    data: Mapping[str, str] = field(default_factory=dict)
+    notes: Sequence[str] = ()
 
     @functools.cached_property
     def complete(self) -> Path | None:
@@ -162,7 +167,7 @@ def plan(
         seeds = resolve_seeds(experiment.overrides(quick, preset).get("seeds", experiment.seeds))
     points = sweep.points(experiment, grid, seeds, selection)
     made = Plan(experiment, grid, list(seeds), settings, selection, points, Path(root), _code(experiment),
-                _inputs(settings), todo=points, parsed=parsed)  # fmt: skip
+                _inputs(settings), todo=points, parsed=parsed, **_data(experiment, grid, settings))  # fmt: skip
     # Of a function from a notebook, and of a pipe, nobody knows whether it is still the same.
     known = bool(experiment.source) and all(made.inputs.values())
     return _reuse(made, only_failed) if known and not force else made
@@ -196,13 +201,16 @@ def resumption(experiment: Experiment | str, run: str, root: Path | str = "resul
     grid = experiment.grid(info["axes"], settings)
     points = sweep.points(experiment, grid, info["seeds"], selection)
     made = Plan(experiment, grid, info["seeds"], settings, selection, points, Path(root), _code(experiment),
-                _inputs(settings), resumed=path, parsed=experiment.parse_settings(settings))  # fmt: skip
+                _inputs(settings), resumed=path, parsed=experiment.parse_settings(settings),
+                **_data(experiment, grid, settings))  # fmt: skip
     changed = [name for name, value in made.code.items() if info.get("code", {}).get(name) != value]
     changed += [] if info.get("inputs", {}) == made.inputs else ["file"]
     if changed:
         what = " and ".join(changed)
         raise UsageError(f"{path} must be resumed with the code and files it was begun with, got another {what} "
                          "(start a new run)")  # fmt: skip
+    if other := _other_data(info, made):
+        raise UsageError(f"{path} must be resumed with the data it was begun with, got {other} (start a new run)")
     run = load_run(path)
     done, failed = _rows_of(run)
     done -= run.spoiled(done)
@@ -341,6 +349,20 @@ def _inputs(settings: Mapping[str, str]) -> dict[str, str]:
     }
 
 
+def _data(experiment: Experiment, grid: Mapping[str, list[Scalar]], settings: Mapping[str, str]) -> dict[str, object]:
+    """Return what a plan says of the data that the points read."""
+    found = experiment.reads(grid, settings)
+    notes = list(dict.fromkeys(note for _, note in found.values() if note))
+    return {"data": {name: label for name, (label, _) in found.items()}, "notes": notes}
+
+
+def _other_data(info: Mapping[str, object], made: Plan) -> str:
+    """Return which source has another label than in a run; empty if none. Points of both read what both name."""
+    labels = info.get("data") or {}
+    changed = [name for name, label in made.data.items() if labels.get(name, label) != label]
+    return ", ".join(f"{made.data[name]} instead of {labels[name]}" for name in changed)
+
+
 def _run_of(name: str, run: str, root: Path | str) -> Path:
     try:
         return find(f"{name}@{run}", root)
@@ -397,6 +419,7 @@ def _fits(made: Plan, path: Path) -> bool:
         info.get("code") == made.code
         and (info.get("settings") or {}) == made.settings
         and info.get("inputs", {}) == made.inputs
+        and not _other_data(info, made)
         and list(info["axes"]) == list(made.grid)
     )
     asked, there = {**made.grid, "seed": made.seeds}, {**info["axes"], "seed": info["seeds"]}
@@ -411,7 +434,8 @@ def _writer(planned: Plan, command: str) -> RunWriter:
     table, picture = (shown and shown.as_dict() for shown in (experiment.table, experiment.picture))
     facts = {
         "command": command, "settings": dict(planned.settings), "selection": planned.selection.as_dict(),
-        "code": dict(planned.code), "inputs": dict(planned.inputs), "table": table, "picture": picture,
+        "code": dict(planned.code), "inputs": dict(planned.inputs), "data": dict(planned.data),
+        "table": table, "picture": picture,
         "reused": {path.name: len(keys) for path, keys in planned.done.items()},
     }  # fmt: skip
     return RunWriter(planned.root, experiment.name, planned.grid, planned.seeds, points=len(planned.points), **facts)

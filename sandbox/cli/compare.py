@@ -154,10 +154,12 @@ def _side(text: str) -> tuple[str, str]:
 def rerun(run, root, jobs=None):
     """Run the grid, settings and seeds of a run again, every point, and return the new run, loaded."""
     from sandbox import study
-    from sandbox.cli.run import run_plan
+    from sandbox.cli.run import run_plan, say_notes
     from sandbox.results import load
 
-    path, _ = run_plan(study.repetition(run, root), study.Spread(jobs))
+    planned = study.repetition(run, root)
+    say_notes(planned)
+    path, _ = run_plan(planned, study.Spread(jobs))
     return load(path)
 
 

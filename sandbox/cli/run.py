@@ -190,6 +190,7 @@ def _run(experiment, options: dict) -> int:
     if options["only_failed"] and not (planned.todo or planned.complete or planned.resumed):
         click.echo(f"none of the {len(planned.points)} points that were run has failed: nothing to do", err=True)
         return 0
+    say_notes(planned)
     if options["dry_run"]:
         _print_plan(planned, spread)
         return 0
@@ -201,6 +202,12 @@ def _run(experiment, options: dict) -> int:
         path, failed = run_plan(planned, spread)
     print_run(path, options["format"], plot=not options["no_plot"])
     return 1 if failed else 0
+
+
+def say_notes(planned) -> None:
+    """Say what stands in for data that is not there."""
+    for note in planned.notes:
+        click.echo(note, err=True)
 
 
 def _planned(experiment, options: dict):

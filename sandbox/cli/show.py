@@ -68,6 +68,9 @@ def _describe_experiment(experiment) -> None:
     rows.append(("  seed", f"one replicate each  [default: {experiment.seeds} seeds]"))
     rows += [(f"  --{name}", setting.help) for name, setting in experiment.settings.items()]
     print_columns(rows)
+    if experiment.data is not None:
+        click.echo()
+        print_columns(_data_rows(experiment))
     for preset, values in experiment.presets.items():
         shown = "; ".join(f"{name} {_listed(value)}" for name, value in values.items())
         click.echo(f"\npreset {preset}: {shown}", nl=False)
@@ -75,6 +78,14 @@ def _describe_experiment(experiment) -> None:
         click.echo()
     if experiment.table and experiment.table.columns:
         click.echo("\ncolumns: " + ", ".join(dict.fromkeys(column.metric for column in experiment.table.columns)))
+
+
+def _data_rows(experiment) -> list[tuple[str, str, str]]:
+    try:
+        found = experiment.reads(experiment.grid())
+    except UsageError as error:
+        return [("data", str(error), "")]
+    return [(f"data {name}", label, note) for name, (label, note) in found.items()] or [("data", "none", "")]
 
 
 def _listed(value) -> str:

@@ -29,7 +29,12 @@ def configuration(runs: Sequence[Run], matchings: Sequence[Matching]) -> Differe
     for axis in dict.fromkeys(axis for matching in matchings for axis in matching.fixed):
         found.append((axis, [", ".join(map(show_scalar, run.axes.get(axis, [ABSENT]))) for run in runs]))
     asked = [{name: run.info.get(name) or {} for name in ("settings", "inputs", "selection")} for run in runs]
-    return found + _differing([_flat(each) for each in asked])
+    return found + _differing([_flat(each) for each in asked]) + data(runs)
+
+
+def data(runs: Sequence[Run]) -> Differences:
+    """Return which sources the runs read different data from."""
+    return _differing([_flat({"data": run.info.get("data") or {}}) for run in runs])
 
 
 def environment(runs: Sequence[Run]) -> Differences:

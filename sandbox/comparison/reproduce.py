@@ -100,7 +100,7 @@ def reproduce(run: Run, again: Run, tolerance: float = TOLERANCE) -> Reproductio
     was broken off and whose rows all came out the same; ``within`` are numbers whose relative deviation is at most
     `tolerance`, also those in arrays of files that `sandbox.archive` has written.
     """
-    changed = conditions.environment([run, again])
+    changed = conditions.data([run, again]) + conditions.environment([run, again])
     files, tables = sum(map(len, run.files.values())), ("table.csv", "curves.csv")
     if run.files == again.files and all(_bytes(run.path / name) == _bytes(again.path / name) for name in tables):
         return Reproduction("identical", len(run), [], [], changed, files)

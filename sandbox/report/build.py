@@ -252,10 +252,12 @@ def _title(run: Run, table: Table, fields: Sequence[Field]) -> str:
 
 
 def constants(run: Run, axes: Sequence[str]) -> list[str]:
-    """Return what a title says of `axes` with one value, and of the settings."""
+    """Return what a title says of `axes` with one value, of the settings, and of the data."""
     values = {axis: compact(run.axes[axis][0]) for axis in axes}
     named = [value if axis == "dtype" else f"{axis} {value}" for axis, value in values.items()]
-    return [*named, *(f"{name} {text}" for name, text in run.info.get("settings", {}).items())]
+    settings = [f"{name} {text}" for name, text in run.info.get("settings", {}).items()]
+    labels = list(dict.fromkeys((run.info.get("data") or {}).values()))
+    return [*named, *settings, *([f"data {' and '.join(labels)}"] if labels else [])]
 
 
 def _warnings(run: Run) -> list[str]:

@@ -464,7 +464,7 @@ def _wrong_keys(info: object) -> list[str]:
     needed = {"schema": int, "experiment": str, "axes": dict, "seeds": list, "points": int, "status": str}
     needed |= {"curves": dict, "layouts": list, "started": str}
     optional = {"seconds": (int, float), "kernels": dict, "table": dict, "picture": dict, "settings": dict}
-    optional |= {"row_layouts": str}
+    optional |= {"row_layouts": str, "data": dict}
     if not isinstance(info, dict):
         return list(needed)
     if isinstance(info.get("schema"), int) and info["schema"] != NEWEST_SCHEMA:

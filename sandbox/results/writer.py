@@ -70,8 +70,8 @@ class RunWriter:
             "schema": SCHEMA, "experiment": name, "command": "", "axes": axes, "seeds": list(seeds), "settings": {},
             "selection": {}, "points": points if points is not None else _size(axes, seeds), "rows": 0,
             "status": "running", "statuses": {}, "started": _now(), "ended": None, "seconds": None, "kernels": None,
-            "curves": {}, "layouts": [], "row_layouts": "", "files": {}, "code": {}, "reused": {}, "table": None,
-            "picture": None, **facts, **provenance.collect(),
+            "curves": {}, "layouts": [], "row_layouts": "", "files": {}, "code": {}, "data": {}, "reused": {},
+            "table": None, "picture": None, **facts, **provenance.collect(),
         })  # fmt: skip
         try:
             self.path = _new_directory(Path(root) / name)
