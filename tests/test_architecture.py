@@ -46,7 +46,7 @@ ORDER = [
     {"layers"},
     {"chunked", "model", "recipe", "decoding"},
     {"seq2seq"},
-    {"training", "transcription"},
+    {"training", "transcription", "pairs"},
     {"diagnostics"},
     {"vocabulary"},
     {"experiment"},
@@ -229,7 +229,7 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "seq2seq/", "decoding.py", "edits.py", "transcription.py", "data/",
+    "seq2seq/", "decoding.py", "edits.py", "transcription.py", "pairs.py", "data/",
 )  # fmt: skip
 
 

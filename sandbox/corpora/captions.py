@@ -55,7 +55,8 @@ def corpus(path=None, most: int | None = None) -> Corpus:
     accepted = [[name] for name in wanted]
     near = learned[nearest(pixels[held_out, 0], pixels[learned, 0])]
     exact, error_rate = scores([tuple(codes[row].tolist()) for row in near], accepted)
-    facts = {"symbols": symbols, "prompts": list(pixels[held_out]), "titles": [" ".join(names[row]) for row in held_out],
+    facts = {"symbols": symbols, "prompts": list(pixels[held_out]),
+             "titles": [" ".join(names[row]) for row in held_out],
              "right": lambda number, name: name == wanted[number],
              "score": lambda _, written: scores(written, accepted)[1], "between": " ", "longest": max(map(len, codes)),
              "rival_exact": exact}  # fmt: skip
