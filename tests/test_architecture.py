@@ -40,8 +40,9 @@ ORDER = [
     {"kernels", "report", "threads", "where"},  # what a table shows is part of an experiment's declaration
     {"streams", "selection", "edits"},
     {"cells"},
-    {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet"},
-    {"shapes", "data"},
+    {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet", "midi"},
+    {"shapes", "data", "ngrams", "forecasts", "rivals", "spelling"},
+    {"texts"},
     {"corpora"},
     {"layers"},
     {"chunked", "model", "recipe", "decoding"},
@@ -229,7 +230,8 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "seq2seq/", "decoding.py", "edits.py", "transcription.py", "pairs.py", "data/",
+    "data/", "ngrams.py", "forecasts.py", "rivals.py", "spelling.py", "seq2seq/", "decoding.py", "edits.py",
+    "transcription.py", "pairs.py",
 )  # fmt: skip
 
 

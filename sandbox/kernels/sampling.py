@@ -24,7 +24,7 @@ def log_softmax(logits, temperature):
         for j in range(O):
             m = row[j] if row[j] > m else m
         for j in range(O):
-            out[j] = (float(row[j]) - float(m)) / temperature
+            out[j] = (np.float64(row[j]) - np.float64(m)) / temperature  # float() of a float32 stays one when compiled
         for j in range(O):
             shares[j] = exp(out[j])
         normaliser = log(total(shares))

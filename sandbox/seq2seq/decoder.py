@@ -4,7 +4,7 @@ import numpy as np
 
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels.activations import tanh_array
-from sandbox.layers import Dense, Embedding, Stack
+from sandbox.layers import Attention, Dense, Embedding, Stack
 from sandbox.layers.module import Module
 
 __all__ = ["ATTENTIONS", "Decoder"]
@@ -46,8 +46,6 @@ class Decoder(Module):
         self.stack = Stack(cell, width, hidden, num_layers=layers, rng=rng, noise=noise, dtype=dtype, **arguments)
         size, self.attention, self.combine = self.stack.output_size, None, None
         if attention != "none":
-            from sandbox.layers.attention import Attention
-
             self.attention = Attention(attention, size, key_size, rng=rng, dtype=dtype)
             self.combine = Dense(key_size + size, hidden, rng=rng, dtype=dtype, bias=False)
         self.output = Dense(size if self.attention is None else hidden, symbols, rng=rng, dtype=dtype, init=head_init)

@@ -103,10 +103,10 @@ class VectorEncoder(Module):
         """1 and B of an input (B, D), or (B,) of symbols; a sequence of one step is taken too."""
         shape, rank = np.shape(x), 2 if self.symbols is None else 1
         if len(shape) == rank + 1 and shape[0] == 1:
-            return shape[:2]
+            shape = shape[1:]
         if len(shape) != rank or not shape[0]:
             rule = f"(B, {self.input_size})" if rank == 2 else "(B,) because it holds symbols"
-            raise UsageError(f"x must have shape {rule} or be one step of that, got {shape}")
+            raise UsageError(f"x must have shape {rule} or be one step of that, got {np.shape(x)}")
         return 1, shape[0]
 
     def forward(self, x, lengths, training):
@@ -114,8 +114,7 @@ class VectorEncoder(Module):
         _, B = self.size(x)
         if lengths is not None and (lengths != 1).any():
             raise UsageError(f"lengths must be 1 for an encoder of one vector, got {lengths.tolist()}")
-        x = np.asarray(x).reshape(B, *np.shape(x)[np.ndim(x) - (self.symbols is None) :])
-        v = self.part.forward(x)
+        v = self.part.forward(np.asarray(x).reshape((B, -1) if self.symbols is None else B))
         self._v = tanh_array(v) if self.symbols is None else v
         return None, [{"v": self._v}]
 

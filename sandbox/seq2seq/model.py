@@ -101,7 +101,8 @@ class Seq2Seq(Module):
             raise unknown("kind of encoder", kind, KINDS)
         if check_size("output_size", output_size) < 3:
             raise UsageError(f"output_size must be at least 3, END, START and one symbol to write, got {output_size}")
-        width = hidden if embedding is None else embedding
+        hidden = check_size("hidden", hidden)
+        width = hidden if embedding is None else check_size("embedding", embedding)
         stacked = {"cell": cell, "layers": layers, "noise": noise, **arguments}
         if kind == "sequence":
             self.encoder = SequenceEncoder(input_size, hidden, rng=rng, symbols=symbols, dtype=dtype, merge=merge,
