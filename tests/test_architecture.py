@@ -47,7 +47,7 @@ ORDER = [
     {"layers"},
     {"chunked", "model", "recipe", "decoding"},
     {"seq2seq"},
-    {"training", "transcription"},
+    {"training", "transcription", "pairs"},
     {"diagnostics"},
     {"vocabulary"},
     {"experiment"},
@@ -231,7 +231,7 @@ NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
     "data/", "ngrams.py", "forecasts.py", "rivals.py", "spelling.py", "seq2seq/", "decoding.py", "edits.py",
-    "transcription.py",
+    "transcription.py", "pairs.py",
 )  # fmt: skip
 
 
