@@ -22,7 +22,7 @@ from sandbox.streams import stream
 from sandbox.tasks import Batch, Task, accuracy, whole
 
 __all__ = [
-    "classification", "forecasting", "language", "padded", "prior_loss", "split", "tagging", "transduction",
+    "classification", "evenly", "forecasting", "language", "padded", "prior_loss", "split", "tagging", "transduction",
 ]  # fmt: skip
 
 HELD_OUT = 0.2
@@ -69,15 +69,15 @@ def _by_length(rows, sequences, batch):
     return [rows[first : first + batch] for first in range(0, len(rows), batch)]
 
 
-def _at_most(rows, most):
-    """So many of the rows, spread evenly over them."""
+def evenly(rows: np.ndarray, most: int | None) -> np.ndarray:
+    """So many of the rows, spread evenly over them; all where `most` is None."""
     return rows if most is None or len(rows) <= most else rows[np.arange(most) * len(rows) // most]
 
 
 def _sequence_task(make, sequences, parts, most, *, input_size, output_size, head, baseline, solved, rule, name, paper,
                    symbols, score_name, score):  # fmt: skip
     """A task whose batches are whole sequences: `make(rows, seq_len)` is the batch of these."""
-    train, held_out = parts[0], _at_most(parts[1], most)
+    train, held_out = parts[0], evenly(parts[1], most)
     if not len(train) or not len(held_out):
         raise UsageError(f"data of {name} must have two sequences at least, got {len(sequences)}")
     longest = max(len(sequence) for sequence in sequences)
@@ -249,42 +249,49 @@ def language(name: str, train: np.ndarray, held_out: np.ndarray, symbols: int, *
 
 
 def forecasting(name: str, values: np.ndarray, first_held_out: int, *, target: int = 0, horizon: int = 1,
-                score: Callable, baseline: float, score_name: str = "rmse", paper: str = "") -> Task:  # fmt: skip
+                goal: np.ndarray | None = None, score: Callable, baseline: float, score_name: str = "rmse",
+                paper: str = "") -> Task:  # fmt: skip
     """At each step of a series the value of one channel `horizon` steps later.
 
     Parameters
     ----------
-    values : (N, D) float64
-        Standardised. A step before or at which the target is not a number is not looked at; other gaps are 0.
+    values : (N, D) float64, or (N, S, D)
+        Standardised; S series side by side. A step before or at which the target is not a number is not looked at;
+        other gaps are 0.
     first_held_out : int
         Step from which on values are to be predicted and not learned from.
     target : int
         The channel.
+    goal : (N,) float64, or (N, S), optional
+        What is to be said at each step about `horizon` steps later, in place of the channel's value there; NaN where
+        that is not known.
     score : callable (output, batch) -> float
         In the series' own unit.
     baseline : float
         Mean squared error, standardised, of the simple forecast.
     """
     values = np.asarray(values, np.float64)
-    known = np.isfinite(values)
-    x = np.where(known, values, 0.0)
-    goal = np.concatenate([x[horizon:, target], np.zeros(horizon)])
-    seen = np.concatenate([known[horizon:, target], np.zeros(horizon, bool)])
+    values = values[:, None] if values.ndim == 2 else values
+    size, series = values.shape[:2]
+    if goal is None:
+        goal = np.concatenate([values[horizon:, :, target], np.full((min(horizon, size), series), np.nan)])
+    x, goal = np.where(np.isfinite(values), values, 0.0), np.asarray(goal).reshape(size, series)
+    seen, goal = np.isfinite(goal), np.where(np.isfinite(goal), goal, 0.0)
     last = first_held_out - horizon  # the last step whose target may be learned from is the one before
 
-    def batch_of(starts, seq_len):
+    def batch_of(starts, rows, seq_len):
         steps = starts + np.arange(seq_len)[:, None]
-        return Batch(np.ascontiguousarray(x[steps]), np.ascontiguousarray(goal[steps][:, :, None]),
-                     np.ascontiguousarray(seen[steps]))  # fmt: skip
+        return Batch(x[steps, rows], goal[steps, rows][:, :, None], seen[steps, rows])
 
     def sample(rng, batch, seq_len):
-        return batch_of(whole(rng, 0, max(1, last - seq_len + 1), batch), min(seq_len, last))
+        starts = whole(rng, 0, max(1, last - seq_len + 1), batch)
+        return batch_of(starts, whole(rng, 0, series, batch), min(seq_len, last))
 
     def batches(batch, seq_len):
-        whole_series = batch_of(np.zeros(1, np.int64), len(x))
-        return [Batch(whole_series.x, whole_series.target, whole_series.mask & (np.arange(len(x)) >= last)[:, None])]
+        all_of_it = batch_of(np.zeros(series, np.int64), np.arange(series), size)
+        return [Batch(all_of_it.x, all_of_it.target, all_of_it.mask & (np.arange(size) >= last)[:, None])]
 
-    if not 1 <= last < len(x) - horizon:
-        raise UsageError(f"{name} must have values to learn from and values held out, got {len(x)} steps")
-    return Task(paper, x.shape[1], 1, "mse", "every", sample, lambda seq_len: baseline, None, None, score_name, score,
+    if not 1 <= last < size - horizon:
+        raise UsageError(f"{name} must have values to learn from and values held out, got {size} steps")
+    return Task(paper, x.shape[2], 1, "mse", "every", sample, lambda seq_len: baseline, None, None, score_name, score,
                 _never, "never", 1, 100, held_out=batches, name=name)  # fmt: skip

@@ -25,7 +25,7 @@ from sandbox.axes import Setting
 from sandbox.errors import UsageError, shorten, unknown
 from sandbox.files import contents, digest, read_column, read_text
 
-__all__ = ["ALPHABET", "NOISE_WIDTH", "PERIODS", "SETTINGS", "check", "inputs", "names"]
+__all__ = ["ALPHABET", "NOISE_WIDTH", "PERIODS", "SETTINGS", "check", "inputs", "names", "topics"]
 
 NOISE_WIDTH = 8
 ALPHABET = 96  # most symbols of a text; where there are more, the last one stands for all the rare ones
@@ -197,14 +197,23 @@ def _standardise(values: np.ndarray) -> np.ndarray:
 
 def _text(path: str | None) -> tuple[str, str]:
     """Return the characters and the label of a file, or of Python's documentation topics."""
-    if path is not None:
-        return read_text(path), f"{_short_name(path)}@{contents(path, 'text')[1]}"
+    return topics() if path is None else (read_text(path), f"{_short_name(path)}@{contents(path, 'text')[1]}")
+
+
+def topics() -> tuple[str, str]:
+    """Return the characters and the label of Python's documentation topics, which `help` shows.
+
+    Raises
+    ------
+    UsageError
+        For a Python that comes without them.
+    """
     try:
-        from pydoc_data.topics import topics
+        from pydoc_data.topics import topics as texts
     except ImportError as error:
         raise UsageError("source text must be given a file (--text FILE) because this Python comes without its "
                          "documentation topics") from error  # fmt: skip
-    content = "\n".join(topics[name] for name in sorted(topics))
+    content = "\n".join(texts[name] for name in sorted(texts))
     version = f"python-{sys.version_info.major}.{sys.version_info.minor}"
     return content, f"{version} topics@{digest(content.encode())}"
 

@@ -1,0 +1,48 @@
+"""A text character by character: which one comes next?
+
+Source: the first 1 115 394 characters of Shakespeare's plays (as many as Karpathy's "tiny Shakespeare" has, 2015), or
+of `--text FILE`; the documentation of Python's statements where nothing was fetched. Division: the last tenth is held
+out. Rival: the n-gram model of order 5, smoothed by Witten and Bell's method (`sandbox.ngrams`), in bits a character;
+of orders 1 to 8 the best on Shakespeare.
+"""
+
+from collections import Counter
+
+from sandbox import shapes
+from sandbox.alphabet import Alphabet
+from sandbox.corpora import Corpus
+from sandbox.kernels.activations import log
+from sandbox.kernels.reductions import mean
+from sandbox.ngrams import witten_bell
+from sandbox.texts import MOST, divided, read
+
+__all__ = ["LN2", "corpus"]
+
+ORDER = 5
+SYMBOLS = 256  # at most; of a text with more, what is seldom shares a number
+LN2 = float(log(2.0))
+
+
+def corpus(source="shakespeare", text=None, most=MOST, order=ORDER) -> Corpus:
+    """A language model of characters.
+
+    Parameters
+    ----------
+    source : str
+        shakespeare, python or text.
+    text : str, optional
+        The user's file, of the source text.
+    most : int
+        Characters of the text, from its start.
+    order : int
+        Of the rival.
+    """
+    found = read(source, text)
+    content = found.records[:most]
+    counts = sorted(Counter(content).values(), reverse=True)
+    alphabet = Alphabet.of([content], least=1 if len(counts) <= SYMBOLS else counts[SYMBOLS] + 1)
+    train, held_out = divided(alphabet.encode(content))
+    task = shapes.language("characters", train, held_out, len(alphabet), paper="Sutskever et al. 2011; Karpathy 2015")
+    bits = -float(mean(witten_bell(train, held_out, len(alphabet), order))) / LN2
+    facts = {"alphabet": alphabet, "train": train, "held_out": held_out}
+    return Corpus(task, found.label, f"{order}-gram", bits, "lower", facts)

@@ -1,0 +1,50 @@
+"""Texts: where they come from, how they are divided, and what an experiment on them declares."""
+
+from sandbox import data
+from sandbox.axes import Axis
+from sandbox.errors import UsageError
+from sandbox.sources import SETTINGS
+
+__all__ = ["MOST", "SETTING", "SOURCES", "check", "divided", "length", "read", "reads", "source"]
+
+MOST = 1_115_394  # characters, as many as Karpathy's "tiny Shakespeare" has (2015)
+HELD_OUT = 10  # one part in so many, the last
+SOURCES = ("shakespeare", "python", "text")
+SETTING = SETTINGS[0]  # --text FILE, which is the source text
+
+
+def source():
+    """The axis of where a text comes from."""
+    return Axis(["shakespeare"], kind=str, choices=SOURCES,
+                help="text: shakespeare (else Python's documentation), python's library, or text (--text FILE)")  # fmt: skip
+
+
+def length():
+    """The axis of how much of a text is taken, from its start."""
+    return Axis([MOST], kind=int, minimum=100, maximum=100_000_000, help="characters of the text, from its start")
+
+
+def read(source, text=None):
+    """The records of a source of texts, which for the source `text` is the user's file."""
+    if (source == "text") != (text is not None):
+        raise UsageError(f"source text must be given together with --text FILE, got source {source} and file {text}")
+    return data.load("shakespeare" if text else source, text)
+
+
+def reads(grid, settings):
+    """What the texts of a grid are called, and what is said where one stands for another: an experiment's `data`."""
+    own = settings.get("text")
+    return {name: (data.label("shakespeare", own), "") if name == "text" else (data.label(name), data.note(name))
+            for name in grid["source"] if name != "text" or own}  # fmt: skip
+
+
+def check(grid, settings) -> None:
+    """Refuse a file that cannot be read, or is missing: part of an experiment's `check`."""
+    for name in grid["source"]:
+        read(name, settings.get("text"))
+
+
+def divided(codes):
+    """The part of a text that is learned from, and the last tenth."""
+    edge = len(codes) - len(codes) // HELD_OUT
+    return codes[:edge], codes[edge:]
