@@ -22,7 +22,7 @@ from sandbox.streams import stream
 from sandbox.tasks import Batch, Task, accuracy, whole
 
 __all__ = [
-    "classification", "forecasting", "language", "padded", "prior_loss", "split", "tagging", "transduction",
+    "classification", "evenly", "forecasting", "language", "padded", "prior_loss", "split", "tagging", "transduction",
 ]  # fmt: skip
 
 HELD_OUT = 0.2
@@ -69,15 +69,15 @@ def _by_length(rows, sequences, batch):
     return [rows[first : first + batch] for first in range(0, len(rows), batch)]
 
 
-def _at_most(rows, most):
-    """So many of the rows, spread evenly over them."""
+def evenly(rows: np.ndarray, most: int | None) -> np.ndarray:
+    """So many of the rows, spread evenly over them; all where `most` is None."""
     return rows if most is None or len(rows) <= most else rows[np.arange(most) * len(rows) // most]
 
 
 def _sequence_task(make, sequences, parts, most, *, input_size, output_size, head, baseline, solved, rule, name, paper,
                    symbols, score_name, score):  # fmt: skip
     """A task whose batches are whole sequences: `make(rows, seq_len)` is the batch of these."""
-    train, held_out = parts[0], _at_most(parts[1], most)
+    train, held_out = parts[0], evenly(parts[1], most)
     if not len(train) or not len(held_out):
         raise UsageError(f"data of {name} must have two sequences at least, got {len(sequences)}")
     longest = max(len(sequence) for sequence in sequences)

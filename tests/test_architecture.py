@@ -38,15 +38,16 @@ ORDER = [
     {"errors", "version"},
     {"jit", "axes", "provenance", "files", "fingerprint", "archive"},
     {"kernels", "report", "threads", "where"},  # what a table shows is part of an experiment's declaration
-    {"streams", "selection"},
+    {"streams", "selection", "edits"},
     {"cells"},
     {"inits", "sources", "tasks", "memory", "losses", "optim", "clipping", "omega", "alphabet", "midi"},
-    {"shapes", "data", "ngrams", "forecasts"},
+    {"shapes", "data", "ngrams", "forecasts", "rivals", "spelling"},
     {"texts"},
     {"corpora"},
     {"layers"},
-    {"chunked", "model", "recipe"},
-    {"training"},
+    {"chunked", "model", "recipe", "decoding"},
+    {"seq2seq"},
+    {"training", "transcription", "pairs"},
     {"diagnostics"},
     {"vocabulary"},
     {"experiment"},
@@ -229,7 +230,8 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "data/", "ngrams.py", "forecasts.py",
+    "data/", "ngrams.py", "forecasts.py", "rivals.py", "spelling.py", "seq2seq/", "decoding.py", "edits.py",
+    "transcription.py", "pairs.py",
 )  # fmt: skip
 
 

@@ -336,7 +336,7 @@ def test_what_both_directions_refuse():
     refused(f"{shape}, got (5,)", layer.forward, x[:, 0, 0])
     refused("lengths must be 3 whole numbers from 0 to T=5, got [6, 1, 1]", layer.forward, x, None, [6, 1, 1])
     layer.forward(x)
-    refused("dstates must be None for a bidirectional layer, which carries none", layer.backward,
+    refused("unknown half of a bidirectional layer 'h' (choose from: forth, back)", layer.backward,
             dstates={"h": np.zeros((B, H))})  # fmt: skip
     got = "got float64 of shape (4, 3, 6)"
     refused(f"dy must be float64 of shape (5, 3, 6), {got}", layer.backward, draw(T - 1, B, 2 * H))

@@ -14,7 +14,7 @@ from pathlib import Path
 from sandbox.errors import IMPORT_ERRORS, not_importable, unknown
 from sandbox.tasks import Task
 
-__all__ = ["Corpus", "load", "names"]
+__all__ = ["Corpus", "available", "load"]
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Corpus:
         return f"{'beats' if beaten else 'does not beat'} {self.rival}" if self.rival else ""
 
 
-def names() -> list[str]:
-    """Names of all corpora: the files of this folder."""
+def available() -> list[str]:
+    """Names of all corpora: the files of this folder. (One of them is called `names`.)"""
     return sorted(path.stem for path in Path(__file__).parent.glob("[!_]*.py"))
 
 
@@ -64,13 +64,15 @@ def _load(name: str, options: tuple) -> Corpus:
 
 
 def load(name: str, **options) -> Corpus:
-    """The corpus of this name; options are the file's own, scalars or texts.
+    """The corpus of this name; options are the file's own, scalars or texts. `chunks:phrases` has `part="phrases"`.
 
     Raises
     ------
     UsageError
         No such corpus, or its source cannot be read.
     """
-    if name not in names():
-        raise unknown("corpus", name, names())
+    name, _, part = name.partition(":")
+    if name not in available():
+        raise unknown("corpus", name, available())
+    options |= {"part": part} if part else {}
     return _load(name, tuple(sorted(options.items())))

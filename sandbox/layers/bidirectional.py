@@ -43,6 +43,14 @@ class BothWays:
         """
         return _merged(self.forth.last(), self.back.last(), self.merge)
 
+    def last_states(self):
+        """Every state of both layers by name, `forth.h` and `back.h`, after each has seen the whole sequence: (B, H).
+
+        They cannot be carried on; they say what was read.
+        """
+        return {f"{half}.{name}": value for half, run in (("forth", self.forth), ("back", self.back))
+                for name, value in run.last_states().items()}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class InputGradient:
@@ -96,16 +104,16 @@ class Bidirectional(Module):
         return BothWays(forth, back, self._lengths, self.merge)
 
     def backward(self, dy=None, dstates=None, *, dlast=None, inputs=True, accumulate=False):
-        """dL/dx of dL/dy (T, B, O) and dL/dlast (B, O), as an object with `x`; fills `gradients`."""
-        if dstates:
-            raise UsageError("dstates must be None for a bidirectional layer, which carries none")
+        """dL/dx of dL/dy (T, B, O), dL/dlast (B, O) and dL/d(last states) by name, as an object with `x`; fills
+        `gradients`."""
         if self._shape is None:
             raise UsageError("backward must follow a forward pass, got none")
         dys, dlasts = self._parted("dy", dy, self._shape), self._parted("dlast", dlast, self._shape[1:])
+        dforth, dback = _by_half(dstates)
         arguments = {"inputs": inputs, "accumulate": accumulate}
-        forth = self.forth.backward(dys[0], dlast=dlasts[0], **arguments)
-        dback = None if dy is None else _reversed(dys[1], self._lengths)
-        back = self.back.backward(dback, dlast=dlasts[1], **arguments)
+        forth = self.forth.backward(dys[0], dforth, dlast=dlasts[0], **arguments)
+        dy_back = None if dy is None else _reversed(dys[1], self._lengths)
+        back = self.back.backward(dy_back, dback, dlast=dlasts[1], **arguments)
         if inputs:
             rows.add_reversed(back.x, self._lengths, forth.x)
         return InputGradient(forth.x)
@@ -127,6 +135,17 @@ def _reversed(x, lengths):
     out = np.empty_like(x)
     rows.reverse(x, lengths, out)
     return out
+
+
+def _by_half(dstates):
+    """What flows into the states of either layer, by the names of `BothWays.last_states`."""
+    found = {"forth": {}, "back": {}}
+    for name, value in (dstates or {}).items():
+        half, _, state = name.partition(".")
+        if half not in found:
+            raise unknown("half of a bidirectional layer", half, found)
+        found[half][state] = value
+    return found["forth"], found["back"]
 
 
 def _merged(one, other, merge):

@@ -1,0 +1,129 @@
+"""Rivals: what a network must beat, methods that count or compare, each learned from and asked for the same division.
+
+    naive Bayes             argmax_c ln (n_c + 1) + sum over s of ln (n_cs + 1) / (N_c + V)
+    most frequent class     argmax_c n_c
+    most frequent tag       argmax_t n_ts of each token s, one tag for those never seen
+    nearest neighbour       the class of argmin_k |x - x_k|^2
+    nearest centroid        argmin_c |x - mean of class c|^2
+
+n_c sequences of class c have N_c symbols together, n_cs of them s; V symbols were seen, others count nothing. Counts
+are whole numbers, and of equals the first one wins. (Manning, Raghavan & Schütze 2008, eqs. 13.3 and 13.7; Cover & Hart
+1967.)
+"""
+
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from sandbox.alphabet import Alphabet
+from sandbox.kernels import gemm
+from sandbox.kernels.activations import log_array
+from sandbox.kernels.reductions import dot, mean
+
+__all__ = [
+    "majority", "most_frequent", "most_frequent_tag", "naive_bayes", "nearest_centroid", "nearest_neighbour", "ngrams",
+    "right",
+]  # fmt: skip
+
+EDGE = "\n"
+ROWS = 256  # whose distances to all that is known are in memory at once
+
+
+def right(found: np.ndarray, wanted: np.ndarray) -> float:
+    """Share of answers that are the wanted ones.
+
+    >>> right(np.array([1, 2, 3, 4]), np.array([1, 2, 0, 4]))
+    0.75
+    """
+    return int(np.count_nonzero(found == wanted)) / found.size if found.size else float("nan")
+
+
+def ngrams(text: str, orders: Sequence[int] = (1, 2, 3)) -> list[str]:
+    """All runs of so many characters of a text between two line breaks, which mark its ends.
+
+    >>> ngrams("ab", [2])
+    ['\\na', 'ab', 'b\\n']
+    """
+    text = EDGE + text + EDGE
+    return [text[first : first + order] for order in orders for first in range(len(text) - order + 1)]
+
+
+def most_frequent(labels: np.ndarray) -> int:
+    """The class that most of the labels (N,) have."""
+    return int(np.bincount(labels).argmax())
+
+
+def majority(labels: np.ndarray, asked: np.ndarray) -> float:
+    """Share of the labels asked for (M,) that are the most frequent one of those known (N,).
+
+    >>> majority(np.array([1, 1, 0]), np.array([0, 0, 1, 0]))
+    0.25
+    """
+    return right(np.full(len(asked), most_frequent(labels)), asked)
+
+
+def naive_bayes(sequences: Sequence[Sequence[str]], labels: np.ndarray, asked: Sequence[Sequence[str]]) -> np.ndarray:
+    """Classes (M,) of the sequences that are asked for.
+
+    Parameters
+    ----------
+    sequences, asked : lists of N and of M sequences of symbols
+    labels : (N,) int64
+    """
+    alphabet, classes = Alphabet.of(sequences), int(labels.max()) + 1
+    codes = np.concatenate([alphabet.encode(sequence) for sequence in sequences])
+    owners = np.repeat(labels, [len(sequence) for sequence in sequences])
+    counts = np.bincount(codes * classes + owners, minlength=len(alphabet) * classes).reshape(-1, classes)
+    totals = np.bincount(owners, minlength=classes) + float(len(alphabet))
+    weights = log_array(counts + 1.0) - log_array(totals)
+    prior = log_array(np.bincount(labels) + 1.0)
+    found = np.zeros(len(asked), np.int64)
+    for number, sequence in enumerate(asked):
+        score = prior.copy()
+        for code in filter(None.__ne__, map(alphabet.numbers.get, sequence)):
+            score += weights[code]
+        found[number] = score.argmax()
+    return found
+
+
+def most_frequent_tag(sentences: Sequence[Sequence[str]], tags: Sequence[np.ndarray], asked: Sequence[Sequence[str]],
+                      unseen: int) -> list[np.ndarray]:  # fmt: skip
+    """Tags of each sentence's tokens that are asked for: that which a token has most often, `unseen` for a new one.
+
+    Parameters
+    ----------
+    sentences, asked : lists of sequences of tokens
+    tags : list of (T_i,) int64
+        Of the sentences.
+    unseen : int
+    """
+    counts: dict = {}
+    for sentence, row in zip(sentences, tags, strict=True):
+        for token, tag in zip(sentence, row.tolist(), strict=True):
+            counts.setdefault(token, Counter())[tag] += 1
+    best = {token: min(count, key=lambda tag: (-count[tag], tag)) for token, count in counts.items()}
+    return [np.array([best.get(token, unseen) for token in sentence], np.int64) for sentence in asked]
+
+
+def nearest_neighbour(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Classes (M,) of the rows of `asked` (M, D): those of the nearest among the rows known (N, D).
+
+    |x - x_k|^2 is |x_k|^2 - 2 x . x_k and what all k have in common.
+    """
+    known, asked = (np.ascontiguousarray(rows, np.float64) for rows in (known, asked))
+    squares, panels = np.array([dot(row, row) for row in known]), gemm.pack(known, transpose=True)
+    found = []
+    for first in range(0, len(asked), ROWS):
+        rows = np.ascontiguousarray(-2 * asked[first : first + ROWS])
+        distances = np.repeat(squares[None], len(rows), axis=0)
+        gemm.add_product(rows, 0, panels, distances, 0, len(known))
+        found.append(distances.argmin(axis=1))
+    return labels[np.concatenate(found)]
+
+
+def nearest_centroid(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Classes (M,) of the rows of `asked` (M, D): those whose mean over the rows known (N, D) is nearest."""
+    classes = np.unique(labels)
+    columns = [np.ascontiguousarray(known[labels == label].T, np.float64) for label in classes]
+    return nearest_neighbour(np.array([[mean(column) for column in each] for each in columns]), classes, asked)
