@@ -1,7 +1,7 @@
 """What an encoder-decoder writes for what was held out: how much of it is right, and where it looked.
 
 Corpora of sequences for sequences say in their facts what to read (`sources`) and all right ways to write it
-(`accepted`); corpora of one for many what to write for (`prompts`) and what counts as right (`right`, `score`).
+(`accepted`); corpora of one for many what to write for (`prompts`) and what counts as right (`right`, `cost`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -149,8 +149,9 @@ def written_for(corpus, model, loss: float, seed: int, temperature: float = 1.0)
     Returns
     -------
     metrics : dict
-        `score` as the corpus has it; of each way of decoding the share that is `right_...`, and of what was written
-        for one and the same how much is `different_...`; the rival's score, `parameters`, and the label of the data.
+        `cost` as the corpus has it; of each way of decoding the share that is `right_...`, and of what was written
+        for one and the same how much is `different_...`; `right_reference` as the corpus has it, the rival's score,
+        `parameters`, and the label of the data.
     files : dict
         Some of what was written, as a table.
     """
@@ -158,10 +159,10 @@ def written_for(corpus, model, loss: float, seed: int, temperature: float = 1.0)
     titles, steps = facts["titles"], 2 * facts["longest"]
     written = {how: transcribe(model, facts["prompts"], steps=steps, how=how, rng=stream("probe", seed),
                                temperature=temperature) for how in HOW}  # fmt: skip
-    metrics = {"score": facts["score"](loss, written["greedy"]), "rival": corpus.rival_score}
+    metrics = {"cost": facts["cost"](loss, written["greedy"]), "rival": corpus.rival_score}
     for how, found in written.items():
         right = [facts["right"](number, symbols) for number, symbols in enumerate(found)]
         metrics[f"right_{how}"] = right.count(True) / len(right)
         metrics[f"different_{how}"] = len(set(zip(titles, found, strict=True))) / len(found)
-    metrics |= {"parameters": model.vector.size, "data": corpus.label}
+    metrics |= {"right_reference": facts["reference"], "parameters": model.vector.size, "data": corpus.label}
     return metrics, {"written.tsv": beside(titles, written, facts["symbols"], facts["between"])}

@@ -172,9 +172,9 @@ def test_names_and_their_judge(given):
            "others": ["b" * n + "c" * m for n in range(1, 6) for m in range(1, 6)]})  # fmt: skip
     corpus = naming.corpus()
     facts, symbols = corpus.facts, corpus.facts["symbols"]
-    assert facts["judged"] == 1.0 and facts["titles"] == ["others"] * 20 + ["vowels"] * 20
+    assert facts["reference"] == 1.0 and facts["titles"] == ["others"] * 20 + ["vowels"] * 20
     assert facts["right"](0, tuple(symbols.encode("bbc"))) and not facts["right"](0, tuple(symbols.encode("aea")))
-    assert facts["right"](20, tuple(symbols.encode("aea"))) and facts["score"](2.0, None) == 2.0 / np.log(2)
+    assert facts["right"](20, tuple(symbols.encode("aea"))) and facts["cost"](2.0, None) == 2.0 / np.log(2)
     batches = corpus.task.held_out(4, 1)
     assert all(batch.x.shape[0] == 1 for batch in batches) and corpus.task.symbols == 2
     assert 0 < corpus.rival_score < np.log2(len(symbols))
@@ -246,7 +246,7 @@ def test_one_for_many_in_three_ways(given):
     corpus = naming.corpus()
     model, fit = trained(corpus, 120, hidden=12, kind="vector")
     metrics, files = written_for(corpus, model, fit.loss, 0)
-    assert metrics["score"] == pytest.approx(fit.loss / np.log(2)) and metrics["rival"] == corpus.rival_score
+    assert metrics["cost"] == pytest.approx(fit.loss / np.log(2)) and metrics["rival"] == corpus.rival_score
     assert metrics["different_greedy"] == metrics["different_beam"] == 2 / 40 < metrics["different_sampled"]
     assert metrics["right_sampled"] > 0.6 and written_for(corpus, model, fit.loss, 0) == (metrics, files)
     assert written_for(corpus, model, fit.loss, 1)[1] != files

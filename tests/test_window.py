@@ -449,7 +449,7 @@ def test_names_of_models():
     assert {"mlp", "lstm"} <= set(bodies.names()) and "mlp" in bodies.kinds() and "lstm" not in bodies.kinds()
     found = [bodies.canonical(name) for name in ("mlp:1", "mlp:window=3", "rnn:activation=relu", "lstm")]
     assert found == ["mlp", "mlp:3", "rnn:relu", "lstm"]
-    refused("unknown model 'mlq'; did you mean 'mlp'?", bodies.canonical, "mlq")
+    refused("unknown model 'mpl'; did you mean 'mlp'?", bodies.canonical, "mpl:8")
     axis = vocabulary.declare("model", ["mlp:8", "gru"])
     assert axis.resolve("mlp:1,mlp:4,lstm:cifg") == ["mlp", "mlp:4", "lstm:cifg"]
     assert axis.resolve("all") == bodies.names()
