@@ -46,7 +46,7 @@ ORDER = [
     {"corpora"},
     {"layers"},
     {"chunked", "model", "recipe", "decoding"},
-    {"seq2seq"},
+    {"seq2seq", "saved"},
     {"training", "transcription", "pairs"},
     {"diagnostics", "stopping"},
     {"vocabulary"},
