@@ -44,6 +44,7 @@ ORDER = [
     {"shapes", "data", "ngrams", "forecasts", "rivals", "spelling"},
     {"texts"},
     {"corpora"},
+    {"classes"},
     {"layers"},
     {"chunked", "model", "recipe", "decoding"},
     {"seq2seq", "saved"},
