@@ -1,7 +1,7 @@
 """Which language a surname is of: its characters in, one of 13 languages out.
 
-Source: `names`, faker's surnames by country, the 13 of Latin script with most; `names:all` those of all 77 locales, or a
-file of one's own with categories and names. A name that two languages have is in both. Division: a fifth at random
+Source: `names`, faker's surnames by country, the 13 of Latin script with most; `names:all` those of all 77 locales, or
+a file of one's own with categories and names. A name that two languages have is in both. Division: a fifth at random
 is held out (`shapes.split`). Rival: naive Bayes over the runs of two and of three characters in lower case, with which
 it gets more right than with shorter or longer ones.
 """

@@ -303,7 +303,7 @@ class Transformer(Module):
             if not isinstance(state, Mapping) or not needed <= state.keys() <= {*STATES, "count"}:
                 got = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
                 raise UsageError(f"{name}[{number}] must have arrays by name, {', '.join(sorted(needed))}, got {got}")
-            steps = np.size(state.get("keys", 0)) // (B * self.output_size)
+            steps = np.asarray(state.get("keys", 0)).size // (B * self.output_size)
             for key in STATES & state.keys():
                 width = self.output_size * (1 if key == "y" else steps)
                 check_array(f"{name}[{number}][{key!r}]", state[key], self.dtype, (B, width))
