@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from sandbox import corpora, data, shapes, texts
-from sandbox.alphabet import RARE, Alphabet
+from sandbox.alphabet import RARE
 from sandbox.corpora import characters, chorales, series, words
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.errors import UsageError
 from sandbox.experiment import load
-from sandbox.forecasts import Series, free_running, horizons, naive, network, origins, ridge, rmse
+from sandbox.forecasts import free_running, horizons, naive, network, origins, ridge, rmse
 from sandbox.midi import midi
 from sandbox.ngrams import markov, witten_bell
 from sandbox.sources import topics
@@ -167,7 +167,7 @@ def test_texts_that_are_no_texts(tmp_path, given):
     with pytest.raises(UsageError, match=r"own.txt must be UTF-8 text, got byte 0xe9"):
         texts.check({"source": ["text"]}, {"text": str(own)})
     own.write_text("aaaaaaaaaaaaaaaaaaaaaaaa")
-    with pytest.raises(UsageError, match="must have at least two different characters, got 24 times):
+    with pytest.raises(UsageError, match="must have at least two different characters, got 24 times"):
         characters.corpus("text", str(own))
     own.write_text("1 2 3")
     with pytest.raises(UsageError, match="text of words must have words, got 0"):
