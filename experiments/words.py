@@ -44,8 +44,8 @@ def words(model, source, text_length, hidden, layers, dropout, recurrent_dropout
     gradient passes through seq_len words. The learning rate falls along a cosine.
     """
     corpus = corpora.load("words", source=source, text=text, most=text_length)
-    network = model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
-                        recurrent_dropout=recurrent_dropout, dtype=dtype)  # fmt: skip
+    network = texts.spread(model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
+                                     recurrent_dropout=recurrent_dropout, dtype=dtype))  # fmt: skip
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit = Trainer(network, corpus.task, recipe, seq_len=seq_len, seed=seed).run()
     fit.curves["evaluation"]["perplexity"] = [float(exp(loss)) for loss in fit.curves["evaluation"]["loss"]]
