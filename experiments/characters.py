@@ -23,7 +23,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings)),
     table=Table(
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True), Column("accuracy"),
-         Column("parameters", interval=False), Column("data")],
+         Column("parameters", interval=False)],
         note="the last tenth of the text is held out; rival bits: 5-gram, smoothed by Witten and Bell's method",
         subject="the next character",
     ),

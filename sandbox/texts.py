@@ -16,7 +16,7 @@ SETTING = SETTINGS[0]  # --text FILE, which is the source text
 def source():
     """The axis of where a text comes from."""
     return Axis(["shakespeare"], kind=str, choices=SOURCES,
-                help="text: shakespeare (else Python's documentation), python's library, or text (--text FILE)")  # fmt: skip
+                help="text: shakespeare, python (its library), or text (--text FILE)")  # fmt: skip
 
 
 def length():

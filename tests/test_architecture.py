@@ -48,7 +48,7 @@ ORDER = [
     {"chunked", "model", "recipe", "decoding"},
     {"seq2seq"},
     {"training", "transcription", "pairs"},
-    {"diagnostics"},
+    {"diagnostics", "stopping"},
     {"vocabulary"},
     {"experiment"},
     {"sweep"},

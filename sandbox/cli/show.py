@@ -153,7 +153,7 @@ def show_command(run, out, format):
 @click.option("--results", metavar="DIR", default="results", show_default=True, help="folder of all results")
 def plot_command(run, out, curve, results):
     """Draw a finished run: a path, an experiment (its newest run), or part of a run's name."""
-    from sandbox.report.panels import picture_of_curve
+    from sandbox.report.choice import picture_of_curve
     from sandbox.report.picture import save
     from sandbox.results import find, load
 

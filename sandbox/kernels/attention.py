@@ -1,19 +1,22 @@
-"""Softmax attention of queries over keys, forward and backward, a block of queries at a time.
+"""Softmax attention of queries over keys, forward and backward, in blocks that stay in a cache.
 
     s_ij = scale q_i . k_j,  or  a . tanh(q_i + k_j)      the additive score, with a vector a
     w_ij = exp(s_ij - m_i) / Z_i                          m_i = max_j s_ij, Z_i = sum_j exp(s_ij - m_i)
     c_i  = sum_j w_ij v_j                                 over the keys j that query i sees
 
 Of sequence b the keys 0 to counts[b] - 1 are there, and query i sees keys 0 to starts[b] + i of them: `starts` is how
-many keys came before the first query, or any number from S on where every query sees every key. A query that sees none
-has context and gradients 0.
+many keys came before the first query, or any number from S on where every query sees every key. Of a sequence without
+keys the context and all gradients are 0.
 
-A block is as many queries as a panel of `gemm` has columns. Its scores stand keys by queries, (n, width), which is what
-a packed panel looks like: they are made, turned into weights and multiplied by the values without being moved, softmax
-is vectorised over queries, and its sums run over ascending keys. Weights are not kept: backward makes them again from
-m_i and Z_i, so that memory grows with T and not with T^2 (Dao et al. 2022). A block's columns are its queries from the
-last to the first, as blocks are: gradients of keys and values are chains that start at the last query, whatever the
-width of a panel.
+A block is `CHUNK` keys and as many queries as a panel of `gemm` has columns. Its scores stand keys by queries, which is
+what a packed panel looks like: they are made, turned into weights and multiplied by the values without being moved.
+Maximum, sum and context of a query go on from chunk to chunk, brought to the new maximum first (Milakov & Gimelshein
+2018, algorithm 3). Weights are not kept: backward makes them again from m_i and Z_i, so that memory grows with T and
+not with T^2 (Dao et al. 2022).
+
+Softmax is vectorised over queries, sums over keys are chains over ascending keys. A panel's columns are its queries
+from the last to the first, as panels are: gradients of keys and values are chains that start at the last query. So the
+width of a panel, which is the machine's, decides no bit.
 
 Arrays are time-major, (T, B, .) and (S, B, .); each comes with its first column, from which on heads stand side by
 side, d wide for q and k and e wide for v and the context.
@@ -25,14 +28,14 @@ from sandbox.jit import inline, kernel, lean
 from sandbox.kernels.activations import exp, tanh
 from sandbox.kernels.gemm import VECTOR_BYTES, VECTORS, call_product, pack_into, pointer
 
-__all__ = ["add_rows", "backward", "forward"]
+__all__ = ["add_rows", "backward", "forward", "weights"]
 
-PIECE = 64  # rows that are turned before the next ones: they stay in a first-level cache
+CHUNK = 256  # keys: a block of scores in float32 takes 32 kB
+APART = 16  # further columns of a turned chunk, whose rows would share few cache sets if they were a power of two apart
 
 
 @kernel
-def forward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a, starts, counts, tops, sums, weights,
-            context):  # fmt: skip
+def forward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a, starts, counts, tops, sums, context):
     """Fill the context (T, B, H e) of pairs b H + h of sequence and head from `first` to `last` - 1.
 
     Parameters
@@ -42,49 +45,55 @@ def forward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a,
     a : (d,)
         For the additive score; empty for products.
     tops, sums : (B, H, T)
-        Filled with m and Z, for `backward`.
-    weights : (T, B, S)
-        Filled for one head, if it is not empty; it must hold zeros.
+        Filled with m and Z of sequences that have keys.
     """
-    T, S, e = q.shape[0], k.shape[0], context.shape[2] // heads
-    wide = VECTORS * VECTOR_BYTES // q.itemsize
-    keys, turned, s = np.empty(S * d, q.dtype), np.empty(S * e, q.dtype), np.empty(S * wide, q.dtype)
-    panel, out, terms = np.empty(d * wide, q.dtype), np.empty(e * wide, q.dtype), np.empty(d, q.dtype)
-    top, Z = np.empty(wide, q.dtype), np.empty(wide, q.dtype)
+    T, e, wide = len(q), context.shape[2] // heads, VECTORS * VECTOR_BYTES // q.itemsize
+    panels = (T + wide - 1) // wide
+    queries, terms, s = np.empty((panels, d * wide), q.dtype), np.empty(d, q.dtype), np.empty((CHUNK, wide), q.dtype)
+    keys, turned = np.empty((CHUNK, d), q.dtype), np.empty((e, CHUNK + APART), q.dtype)
+    out, factor = np.empty((panels, e, wide), q.dtype), np.empty(wide, q.dtype)
+    top, Z = np.empty((panels, wide), q.dtype), np.empty((panels, wide), q.dtype)
     for pair in range(first, last):
         b, h = pair // heads, pair % heads
-        n, q_row, c_row = counts[b], _row(q), _row(context)
+        n, begin, q_row, c_row = counts[b], starts[b], _row(q), _row(context)
         q_here, c_here = _place(q, q_at, b, h, d), _place(context, 0, b, h, e)
-        _copy(k, _place(k, k_at, b, h, d), _row(k), n, d, keys)
-        _turn(v, _place(v, v_at, b, h, e), _row(v), n, e, turned)
-        for i in range(T, 0, -wide):
-            some, seen = min(wide, i), min(n, starts[b] + i)
-            q_last, c_last = q_here + (i - 1) * q_row, c_here + (i - 1) * c_row
-            if seen == 0:
-                _clear(context, c_last, -c_row, some, e)
-                continue
-            _score(product, q, q_last, -q_row, some, scale, keys, seen, d, a, panel, terms, s)
-            _hide(s, seen, some, wide, starts[b] + i)
-            _exponentials(s, seen, wide, top, Z)
-            _fill(out, e * wide)
-            call_product(product, pointer(turned, 0), n, pointer(s, 0), seen, pointer(out, 0), wide, e, wide)
-            for l in range(some):
-                tops[b, h, i - 1 - l], sums[b, h, i - 1 - l] = top[l], Z[l]
-            for m in range(e):
-                for l in range(wide):
-                    out[m * wide + l] /= Z[l]
-            _put(out, wide, some, e, context, c_last, -c_row)
-            for j in range(seen if weights.size else 0):
-                for l in range(some):
-                    weights[i - 1 - l, b, j] = s[j * wide + l] / Z[l]
+        if n == 0:
+            _clear(context, c_here, c_row, T, e)
+            continue
+        _pack_all(q, q_here, T, wide, True, scale, queries, d)
+        for p in range(panels):
+            _clear(out, p * e * wide, wide, e, wide)
+            for l in range(wide):
+                top[p, l], Z[p, l] = -np.inf, 0
+        for j in range(0, n, CHUNK):
+            rows = min(CHUNK, n - j)
+            _copy(k, _place(k, k_at, b, h, d) + j * _row(k), _row(k), rows, keys)
+            _turn(v, _place(v, v_at, b, h, e) + j * _row(v), _row(v), rows, turned)
+            for p in range(panels):
+                i = T - p * wide
+                seen = min(rows, begin + i - j)
+                if seen < 1:
+                    break
+                _score(product, queries[p], q, q_here + (i - 1) * q_row, -q_row, min(wide, i), keys, seen, a, terms, s)
+                _hide(s, seen, min(wide, i), begin + i - j)
+                _go_on(s, seen, top[p], Z[p], factor, out[p])
+                at = p * e * wide
+                call_product(product, pointer(turned, 0), CHUNK + APART, pointer(s, 0), seen, pointer(out, at), wide, e,
+                             wide)  # fmt: skip
+        for p in range(panels):
+            i = T - p * wide
+            for l in range(min(wide, i)):
+                tops[b, h, i - 1 - l], sums[b, h, i - 1 - l] = top[p, l], Z[p, l]
+            _divide(out[p], Z[p])
+            _put(out[p], min(wide, i), context, c_here + (i - 1) * c_row, -c_row)
 
 
 @kernel
-def backward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a, starts, counts, tops, sums, dcontext,
-             dq, dq_at, dk, dk_at, dv, dv_at, da):  # fmt: skip
+def backward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a, starts, counts, tops, sums, context,
+             dcontext, dq, dq_at, dk, dk_at, dv, dv_at, da):  # fmt: skip
     """Fill dq and add to dk, dv and da, for pairs of sequence and head from `first` to `last` - 1.
 
-        dw_ij = dc_i . v_j,   ds_ij = w_ij (dw_ij - sum_j w_ij dw_ij)
+        dw_ij = dc_i . v_j,   ds_ij = w_ij (dw_ij - dc_i . c_i)
         dq_i = scale sum_j ds_ij k_j,   dk_j = scale sum_i ds_ij q_i,   dv_j = sum_i w_ij dc_i
 
     Additive: with t_ij = tanh(q_i + k_j) and g_ij = ds_ij a (1 - t_ij^2), dq_i = sum_j g_ij, dk_j = sum_i g_ij, and
@@ -98,54 +107,83 @@ def backward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a
     da : (B, d) float64
         Of each sequence its own.
     """
-    T, S, e = q.shape[0], k.shape[0], dcontext.shape[2] // heads
-    wide = VECTORS * VECTOR_BYTES // q.itemsize
-    keys, values, w = np.empty(S * d, q.dtype), np.empty(S * e, q.dtype), np.empty(S * wide, q.dtype)
-    dkeys, dvalues, ds = np.empty(S * d, q.dtype), np.empty(S * e, q.dtype), np.empty(S * wide, q.dtype)
-    turned, out, terms = np.empty(S * d, q.dtype), np.empty(d * wide, q.dtype), np.empty(d, q.dtype)
-    panel, top, Z = np.empty((max(d, e) + wide) * wide, q.dtype), np.empty(wide, q.dtype), np.empty(wide, q.dtype)
+    T, e, wide = len(q), context.shape[2] // heads, VECTORS * VECTOR_BYTES // q.itemsize
+    panels, d_wide, e_wide = (T + wide - 1) // wide, (d + wide - 1) // wide * wide, (e + wide - 1) // wide * wide
+    queries, inflow = np.empty((panels, d * wide), q.dtype), np.empty((panels, e * wide), q.dtype)
+    query_rows, inflow_rows = np.empty((panels, wide * d_wide), q.dtype), np.empty((panels, wide * e_wide), q.dtype)
+    keys, dkeys = np.empty((CHUNK, d), q.dtype), np.empty((CHUNK, d), q.dtype)
+    values, dvalues = np.empty((CHUNK, e), q.dtype), np.empty((CHUNK, e), q.dtype)
+    w, ds, means = np.empty((CHUNK, wide), q.dtype), np.empty((CHUNK, wide), q.dtype), np.empty((panels, wide), q.dtype)
+    turned, out = np.empty((d, CHUNK + APART), q.dtype), np.empty((panels, d, wide), q.dtype)
+    top, Z, terms = np.empty((panels, wide), q.dtype), np.empty((panels, wide), q.dtype), np.empty(d, q.dtype)
     for pair in range(first, last):
         b, h = pair // heads, pair % heads
-        n, q_row, dq_row, c_row = counts[b], _row(q), _row(dq), _row(dcontext)
-        q_here, dq_here = _place(q, q_at, b, h, d), _place(dq, dq_at, b, h, d)
-        dk_here, dv_here, c_here = _place(dk, dk_at, b, h, d), _place(dv, dv_at, b, h, e), _place(dcontext, 0, b, h, e)
-        _copy(k, _place(k, k_at, b, h, d), _row(k), n, d, keys)
-        _copy(v, _place(v, v_at, b, h, e), _row(v), n, e, values)
-        _copy(dk, dk_here, _row(dk), n, d, dkeys)
-        _copy(dv, dv_here, _row(dv), n, e, dvalues)
-        _turn(keys, 0, d, n, d, turned)
-        for i in range(T, 0, -wide):
-            some, seen = min(wide, i), min(n, starts[b] + i)
-            q_last, dq_last, c_last = q_here + (i - 1) * q_row, dq_here + (i - 1) * dq_row, c_here + (i - 1) * c_row
-            if seen == 0:
-                _clear(dq, dq_last, -dq_row, some, d)
-                continue
-            _score(product, q, q_last, -q_row, some, scale, keys, seen, d, a, panel, terms, w)
-            _hide(w, seen, some, wide, starts[b] + i)
-            for l in range(some):
-                top[l], Z[l] = tops[b, h, i - 1 - l], sums[b, h, i - 1 - l]
-            for l in range(some, wide):
-                top[l], Z[l] = 0, 1
-            _weights(w, seen, wide, top, Z)
-            pack_into(dcontext, c_last, -c_row, e, some, True, panel, 0)
-            _fill(ds, seen * wide)
-            call_product(product, pointer(values, 0), e, pointer(panel, 0), e, pointer(ds, 0), wide, seen, wide)
-            _pull_back(w, seen, wide, ds, top)
-            pack_into(dcontext, c_last, -c_row, some, e, False, panel, 0)
-            call_product(product, pointer(w, 0), wide, pointer(panel, 0), some, pointer(dvalues, 0), e, seen, e)
-            if a.size:
-                _clear(dq, dq_last, -dq_row, some, d)
-                _additive_backward(q, q_last, -q_row, some, keys, seen, a, ds, wide, dq, dq_last, -dq_row, dkeys, da, b)
-                continue
-            pack_into(q, q_last, -q_row, some, d, False, panel, 0)
-            _scale(panel, (d + wide - 1) // wide * wide * some, scale)
-            call_product(product, pointer(ds, 0), wide, pointer(panel, 0), some, pointer(dkeys, 0), d, seen, d)
-            _fill(out, d * wide)
-            call_product(product, pointer(turned, 0), n, pointer(ds, 0), seen, pointer(out, 0), wide, d, wide)
-            _scale(out, d * wide, scale)
-            _put(out, wide, some, d, dq, dq_last, -dq_row)
-        _copy_back(dkeys, n, d, dk, dk_here, _row(dk))
-        _copy_back(dvalues, n, e, dv, dv_here, _row(dv))
+        n, begin, q_row, dq_row, c_row = counts[b], starts[b], _row(q), _row(dq), _row(context)
+        q_here, dq_here, c_here = _place(q, q_at, b, h, d), _place(dq, dq_at, b, h, d), _place(context, 0, b, h, e)
+        _clear(dq, dq_here, dq_row, T, d)
+        if n == 0:
+            continue
+        _pack_all(q, q_here, T, wide, True, scale, queries, d)
+        _pack_all(q, q_here, T, wide, False, scale, query_rows, d)
+        _pack_all(dcontext, c_here, T, wide, True, 1.0, inflow, e)
+        _pack_all(dcontext, c_here, T, wide, False, 1.0, inflow_rows, e)
+        for p in range(panels):
+            i = T - p * wide
+            _recall(tops[b, h], sums[b, h], i, top[p], Z[p])
+            _means(context, c_here + (i - 1) * c_row, -c_row, min(wide, i), inflow[p], means[p])
+            _clear(out, p * d * wide, wide, d, wide)
+        for j in range(0, n, CHUNK):
+            rows = min(CHUNK, n - j)
+            dk_here, dv_here = _place(dk, dk_at, b, h, d) + j * _row(dk), _place(dv, dv_at, b, h, e) + j * _row(dv)
+            _copy(k, _place(k, k_at, b, h, d) + j * _row(k), _row(k), rows, keys)
+            _copy(v, _place(v, v_at, b, h, e) + j * _row(v), _row(v), rows, values)
+            _copy(dk, dk_here, _row(dk), rows, dkeys)
+            _copy(dv, dv_here, _row(dv), rows, dvalues)
+            _turn(keys, 0, d, rows, turned)
+            for p in range(panels):
+                i = T - p * wide
+                some, seen = min(wide, i), min(rows, begin + i - j)
+                if seen < 1:
+                    break
+                _score(product, queries[p], q, q_here + (i - 1) * q_row, -q_row, some, keys, seen, a, terms, w)
+                _hide(w, seen, some, begin + i - j)
+                _weigh(w, seen, top[p], Z[p])
+                _values_backward(product, values, seen, inflow[p], inflow_rows[p], some, means[p], w, ds, dvalues)
+                if a.size:
+                    _additive_backward(q, q_here + (i - 1) * q_row, -q_row, some, keys, seen, a, ds, dq,
+                                       dq_here + (i - 1) * dq_row, -dq_row, dkeys, da[b])  # fmt: skip
+                else:
+                    _product_backward(product, query_rows[p], some, turned, seen, ds, out[p], dkeys)
+            _copy_back(dkeys, rows, dk, dk_here, _row(dk))
+            _copy_back(dvalues, rows, dv, dv_here, _row(dv))
+        for p in range(0 if a.size else panels):
+            i = T - p * wide
+            _scale(out[p].reshape(-1), scale)
+            _put(out[p], min(wide, i), dq, dq_here + (i - 1) * dq_row, -dq_row)
+
+
+@kernel
+def weights(product, d, scale, q, q_at, k, k_at, a, starts, counts, tops, sums, w):
+    """Fill w (T, B, S) of one head, zeros so far, from what `forward` found."""
+    T, wide = len(q), VECTORS * VECTOR_BYTES // q.itemsize
+    panels, q_row = (T + wide - 1) // wide, _row(q)
+    queries, terms, keys = np.empty((panels, d * wide), q.dtype), np.empty(d, q.dtype), np.empty((len(k), d), q.dtype)
+    s, top, Z = np.empty((len(k), wide), q.dtype), np.empty(wide, q.dtype), np.empty(wide, q.dtype)
+    for b in range(q.shape[1]):
+        _copy(k, _place(k, k_at, b, 0, d), _row(k), counts[b], keys)
+        _pack_all(q, _place(q, q_at, b, 0, d), T, wide, True, scale, queries, d)
+        for p in range(panels):
+            i = T - p * wide
+            some, seen = min(wide, i), min(counts[b], starts[b] + i)
+            if seen:
+                q_last = _place(q, q_at, b, 0, d) + (i - 1) * q_row
+                _score(product, queries[p], q, q_last, -q_row, some, keys, seen, a, terms, s)
+                _hide(s, seen, some, starts[b] + i)
+                _recall(tops[b, 0], sums[b, 0], i, top, Z)
+                _weigh(s, seen, top, Z)
+                for l in range(some):
+                    for j in range(seen):
+                        w[i - 1 - l, b, j] = s[j, l]
 
 
 @inline
@@ -161,157 +199,220 @@ def _place(x, column, b, head, width):
 
 
 # Rows of one head: `at` is the flat index of the first one in x, `stride` the distance to the next, maybe negative.
+# Inner loops run over slices: of an index that is computed the compiler does not know that it is not negative, and a
+# negative one counts from the end.
 
 
 @lean
-def _copy(x, at, stride, rows, width, out):
-    """out (rows, width), flat."""
-    flat = x.reshape(-1)
+def _copy(x, at, stride, rows, out):
+    """To the first rows of `out`."""
+    flat, width = x.reshape(-1), out.shape[1]
     for j in range(rows):
+        row, copy = flat[at + j * stride : at + j * stride + width], out[j]
         for m in range(width):
-            out[j * width + m] = flat[at + j * stride + m]
+            copy[m] = row[m]
 
 
 @lean
-def _copy_back(rows_of, rows, width, x, at, stride):
-    flat = x.reshape(-1)
+def _copy_back(out, rows, x, at, stride):
+    """From the first rows of `out`."""
+    flat, width = x.reshape(-1), out.shape[1]
     for j in range(rows):
+        row, copy = flat[at + j * stride : at + j * stride + width], out[j]
         for m in range(width):
-            flat[at + j * stride + m] = rows_of[j * width + m]
+            row[m] = copy[m]
 
 
 @lean
-def _turn(x, at, stride, rows, width, out):
-    """out (width, rows), flat."""
+def _turn(x, at, stride, rows, out):
+    """To columns of `out`."""
     flat = x.reshape(-1)
-    for j_first in range(0, rows, PIECE):
-        for m in range(width):
-            for j in range(j_first, min(j_first + PIECE, rows)):
-                out[m * rows + j] = flat[at + j * stride + m]
+    for j_first in range(0, rows, APART):
+        for m in range(len(out)):
+            row = out[m]
+            for j in range(j_first, min(j_first + APART, rows)):
+                row[j] = flat[at + j * stride + m]
 
 
 @lean
-def _put(columns, wide, some, width, x, at, stride):
-    """Column l of a (width, wide) matrix as row l."""
+def _put(columns, some, x, at, stride):
+    """From the first columns of a matrix."""
     flat = x.reshape(-1)
     for l in range(some):
-        for m in range(width):
-            flat[at + l * stride + m] = columns[m * wide + l]
+        row = flat[at + l * stride : at + l * stride + len(columns)]
+        for m in range(row.size):
+            row[m] = columns[m, l]
 
 
 @lean
 def _clear(x, at, stride, rows, width):
     flat = x.reshape(-1)
     for j in range(rows):
+        row = flat[at + j * stride : at + j * stride + width]
         for m in range(width):
-            flat[at + j * stride + m] = 0
+            row[m] = 0
 
 
 @lean
-def _fill(x, count):
-    for m in range(count):
-        x[m] = 0
-
-
-@lean
-def _scale(x, count, scale):
+def _scale(x, scale):
     factor = x.dtype.type(scale)
-    for m in range(count):
+    for m in range(x.size):
         x[m] *= factor
 
 
-# Scores and weights of a block: (keys, queries), flat
+@lean
+def _pack_all(x, at, T, wide, transpose, scale, out, width):
+    """Panels of scale x, of `wide` steps each, from the end: as columns with `transpose`, else as rows."""
+    stride = _row(x)
+    for p in range(len(out)):
+        i = T - p * wide
+        some, panel = min(wide, i), out[p]
+        depth, columns = (width, some) if transpose else (some, width)
+        pack_into(x, at + (i - 1) * stride, -stride, depth, columns, transpose, panel, 0)
+        if scale != 1.0:
+            _scale(panel[: depth * ((columns + wide - 1) // wide * wide)], scale)
 
 
 @lean
-def _score(product, q, q_last, q_row, some, scale, keys, seen, d, a, panel, terms, s):
-    """Scores of the query at `q_last` and of those `q_row` on, with as many keys as the first of them sees."""
-    wide = VECTORS * VECTOR_BYTES // q.itemsize
-    _fill(s, seen * wide)
+def _recall(tops, sums, i, top, Z):
+    """m and 1 / Z of the queries before i, the last one first."""
+    one = Z.dtype.type(1)
+    for l in range(top.size):
+        top[l], Z[l] = 0, 0
+    for l in range(min(top.size, i)):
+        top[l], Z[l] = tops[i - 1 - l], one / sums[i - 1 - l]
+
+
+# Scores and weights of a block: (keys, queries)
+
+
+@lean
+def _score(product, panel, q, q_last, q_row, some, keys, seen, a, terms, s):
+    """Scores, with the keys that any of them sees, of queries in a panel or, for the additive one, at `q_last`."""
+    d, wide = keys.shape[1], s.shape[1]
     if a.size == 0:
-        pack_into(q, q_last, q_row, d, some, True, panel, 0)
-        _scale(panel, d * wide, scale)
+        _clear(s, 0, wide, seen, wide)
         call_product(product, pointer(keys, 0), d, pointer(panel, 0), d, pointer(s, 0), wide, seen, wide)
         return
     flat = q.reshape(-1)
     for j in range(seen):
+        key, row = keys[j], s[j]
         for l in range(some):
-            at = q_last + l * q_row
+            query = flat[q_last + l * q_row : q_last + l * q_row + d]
             for m in range(d):
-                terms[m] = a[m] * tanh(flat[at + m] + keys[j * d + m])
-            s[j * wide + l] = _folded(terms, d)
+                terms[m] = a[m] * tanh(query[m] + key[m])
+            row[l] = _folded(terms)
+        for l in range(some, wide):
+            row[l] = 0
 
 
 @lean
-def _folded(terms, count):
+def _folded(terms):
     """Sum, by adding the second half to the first until one is left; `terms` is used up."""
+    count = terms.size
     while count > 1:
         half = (count + 1) // 2
-        for m in range(count - half):
-            terms[m] += terms[half + m]
+        other = terms[half:count]
+        for m in range(other.size):
+            terms[m] += other[m]
         count = half
     return terms[0]
 
 
 @lean
-def _hide(s, seen, some, wide, end):
+def _hide(s, seen, some, end):
     """Query l sees the keys before `end` - l only."""
     for j in range(max(end - some + 1, 0), seen):
         for l in range(end - j, some):
-            s[j * wide + l] = -np.inf
+            s[j, l] = -np.inf
 
 
 @lean
-def _exponentials(s, seen, wide, top, Z):
-    """s to exp(s - m), and m and the sums Z."""
-    for l in range(wide):
-        top[l], Z[l] = s[l], 0
-    for j in range(1, seen):
-        for l in range(wide):
-            x = s[j * wide + l]
-            top[l] = x if x > top[l] else top[l]
+def _go_on(s, seen, top, Z, factor, out):
+    """s to exp(s - m); m, Z and the context brought from the keys so far to these as well, but for their values."""
+    for l in range(top.size):
+        factor[l] = top[l]
     for j in range(seen):
-        for l in range(wide):
-            x = exp(s[j * wide + l] - top[l])
-            s[j * wide + l] = x
-            Z[l] += x
-
-
-@lean
-def _weights(s, seen, wide, top, Z):
-    """s to w."""
+        row = s[j]
+        for l in range(top.size):
+            top[l] = row[l] if row[l] > top[l] else top[l]
+    for l in range(top.size):
+        factor[l] = exp(factor[l] - top[l])
+        Z[l] *= factor[l]
     for j in range(seen):
-        for l in range(wide):
-            s[j * wide + l] = exp(s[j * wide + l] - top[l]) / Z[l]
+        row = s[j]
+        for l in range(top.size):
+            row[l] = exp(row[l] - top[l])
+            Z[l] += row[l]
+    for m in range(len(out)):
+        row = out[m]
+        for l in range(top.size):
+            row[l] *= factor[l]
 
 
 @lean
-def _pull_back(w, seen, wide, ds, mean):
-    """ds from dw."""
+def _divide(out, Z):
+    for m in range(len(out)):
+        row = out[m]
+        for l in range(Z.size):
+            row[l] /= Z[l]
+
+
+@lean
+def _weigh(s, seen, top, Z):
+    """s to w, with Z as `_recall` has it."""
+    for j in range(seen):
+        row = s[j]
+        for l in range(top.size):
+            row[l] = exp(row[l] - top[l]) * Z[l]
+
+
+@lean
+def _means(context, at, stride, some, inflow, mean):
+    """dc . c of each query, which is the mean of its dw."""
+    flat, wide = context.reshape(-1), mean.size
     for l in range(wide):
         mean[l] = 0
-    for j in range(seen):
-        for l in range(wide):
-            mean[l] += w[j * wide + l] * ds[j * wide + l]
-    for j in range(seen):
-        for l in range(wide):
-            ds[j * wide + l] = w[j * wide + l] * (ds[j * wide + l] - mean[l])
+    for l in range(some):
+        for m in range(inflow.size // wide):
+            mean[l] += inflow[m * wide + l] * flat[at + l * stride + m]
 
 
 @lean
-def _additive_backward(q, q_last, q_row, some, keys, seen, a, ds, wide, dq, dq_last, dq_row, dkeys, da, b):
-    """Add to dq, dkeys and da[b]."""
+def _values_backward(product, values, seen, inflow, inflow_rows, some, mean, w, ds, dvalues):
+    """Fill ds, and add w^T dc to dvalues."""
+    e, wide = values.shape[1], w.shape[1]
+    _clear(ds, 0, wide, seen, wide)
+    call_product(product, pointer(values, 0), e, pointer(inflow, 0), e, pointer(ds, 0), wide, seen, wide)
+    for j in range(seen):
+        row, dw = w[j], ds[j]
+        for l in range(wide):
+            dw[l] = row[l] * (dw[l] - mean[l])
+    call_product(product, pointer(w, 0), wide, pointer(inflow_rows, 0), some, pointer(dvalues, 0), e, seen, e)
+
+
+@lean
+def _product_backward(product, query_rows, some, turned, seen, ds, out, dkeys):
+    """Add ds^T q to dkeys, and k^T ds to out."""
+    d, wide = out.shape
+    call_product(product, pointer(ds, 0), wide, pointer(query_rows, 0), some, pointer(dkeys, 0), d, seen, d)
+    call_product(product, pointer(turned, 0), CHUNK + APART, pointer(ds, 0), seen, pointer(out, 0), wide, d, wide)
+
+
+@lean
+def _additive_backward(q, q_last, q_row, some, keys, seen, a, ds, dq, dq_last, dq_row, dkeys, da):
+    """Add to dq, dkeys and da."""
     flat, dflat, d, one = q.reshape(-1), dq.reshape(-1), a.size, q.dtype.type(1)
     for l in range(some):
-        at, to = q_last + l * q_row, dq_last + l * dq_row
+        query, dquery = flat[q_last + l * q_row :][:d], dflat[dq_last + l * dq_row :][:d]
         for j in range(seen):
-            d_score = ds[j * wide + l]
+            key, dkey, d_score = keys[j], dkeys[j], ds[j, l]
             for m in range(d):
-                t = tanh(flat[at + m] + keys[j * d + m])
+                t = tanh(query[m] + key[m])
                 g = d_score * a[m] * (one - t * t)
-                dflat[to + m] += g
-                dkeys[j * d + m] += g
-                da[b, m] += d_score * t
+                dquery[m] += g
+                dkey[m] += g
+                da[m] += d_score * t
 
 
 @kernel

@@ -55,8 +55,9 @@ def canonical(name):
     >>> canonical("mlp:window=8"), canonical("mlp:1"), canonical("rnn:tanh")
     ('mlp:8', 'mlp', 'rnn')
     """
-    if str(name).partition(":")[0] not in names():
-        raise unknown("model", name, names())
+    base = str(name).partition(":")[0]
+    if base not in names():
+        raise unknown("model", base, names())
     return (kind(name) or cells).canonical(name)
 
 
