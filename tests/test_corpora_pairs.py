@@ -229,9 +229,10 @@ def test_an_encoder_decoder_learns_to_spell(given):
     assert curves["by_length"] == {"length": [2], "exact": [metrics["exact"]], "sources": [20]}
     again, _ = trained(corpus, 250, hidden=16, attention="dot", direction="both")
     assert np.array_equal(again.vector, model.vector) and held_against(corpus, again) == (metrics, curves, files)
-    steps, *weights = curves["alignment"].values()
-    assert steps == [1, 2, 3] and np.sum(weights, axis=0) == pytest.approx([1, 1, 1], abs=1e-6)
-    assert files["alignment.tsv"].startswith("\t") and files["alignment.tsv"].count("\n") == 4
+    found = curves["alignment"]
+    assert len(set(found["word"])) == 3 and set(found["word"]) <= set(WORDS)
+    assert all(len(column) == 3 * 3 * 2 for column in found.values())  # three words, three symbols, two letters
+    assert files["alignment.tsv"].startswith("\t") and files["alignment.tsv"].count("\n") == 3 * 4 + 2
 
 
 def test_an_alignment_has_a_column_for_each_letter_and_a_row_for_each_symbol(given):
@@ -240,9 +241,14 @@ def test_an_alignment_has_a_column_for_each_letter_and_a_row_for_each_symbol(giv
     letters, symbols = corpus.facts["letters"], corpus.facts["symbols"]
     model = model_for(corpus.task, 0, hidden=4, attention="additive")
     curve, text = alignment(model, letters.encode("aba"), symbols.encode("BA").tolist(), letters, symbols)
-    assert list(curve) == ["step", "1 a", "2 b", "3 a"] and curve["step"] == [1, 2, 3]
-    assert [line.split("\t")[0] for line in text.splitlines()] == ["", "B", "A", "<end>"]
-    assert text.splitlines()[0] == "\ta\tb\ta" and text.splitlines()[2].split("\t")[2] == f"{curve['2 b'][1]:.3f}"
+    assert curve["step"] == [1, 1, 1, 2, 2, 2, 3, 3, 3] and curve["position"] == 3 * [1, 2, 3]
+    assert "".join(curve["letter"]) == 3 * "aba" and curve["written"] == ["B"] * 3 + ["A"] * 3 + ["<end>"] * 3
+    weights = np.array(curve["weight"]).reshape(3, 3)
+    assert weights.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-6) and (weights > 0).all()
+    assert set(curve["word"]) == {"aba"}
+    rows = [line.split("\t") for line in text.splitlines()]
+    assert rows[0] == ["", "a", "b", "a"] and [row[0] for row in rows[1:]] == ["B", "A", "<end>"]
+    assert rows[2][2] == f"{weights[1, 1]:.3f}"
 
 
 def test_what_is_written_does_not_depend_on_the_batch(given):
