@@ -384,11 +384,13 @@ def fit(model, task, recipe=None, *, seq_len=None, seed=0, **settings) -> Fit:
 def model_for(task, seed, **arguments) -> Model:
     """A model with the task's inputs, outputs and head, initial weights from stream "init", masks from "dropout".
 
-    Of symbols `embedding` is the width of their vectors, `hidden` where it is not given.
+    Of symbols `embedding` is the width of their vectors, `hidden` where it is not given; of vectors it says nothing.
     """
-    if task.symbols is not None:
+    width = arguments.pop("embedding", arguments.get("hidden", 32))
+    if task.symbols is None:
+        width = task.input_size
+    else:
         arguments = {"symbols": task.symbols} | arguments
-    width = arguments.pop("embedding", arguments.get("hidden", 32)) if task.symbols is not None else task.input_size
     return Model(width, task.output_size, rng=stream("init", seed), noise=stream("dropout", seed),
                  **({"head": task.head} | arguments))  # fmt: skip
 

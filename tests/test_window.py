@@ -477,7 +477,9 @@ def test_the_commands_know_it():
     text = CliRunner().invoke(cli, ["describe", "mlp:8", "--hidden", "32"]).output
     assert text.startswith("mlp:8   ") and "h_t = relu(z_t)" in text and module.PAPER in text
     assert "layers.0.W  64 x 32  2048" in text and text.splitlines()[-1].split() == ["total", "2113"]
-    (line,) = [line for line in CliRunner().invoke(cli, ["cells"]).output.splitlines() if line.startswith("mlp")]
+    lines = CliRunner().invoke(cli, ["cells"]).output.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == bodies.names()
+    (line,) = [line for line in lines if line.startswith("mlp")]
     assert line.split()[:5] == ["mlp", "-", "-", "4160", "window=1"] and line.endswith(module.PAPER)
     result = CliRunner().invoke(cli, ["describe", "mlp:0"])
     assert result.exit_code == 2 and result.output.startswith("error: window must be a whole number from 1")

@@ -11,6 +11,7 @@ import numpy as np
 
 from sandbox import data, rivals, spelling
 from sandbox.corpora import Corpus
+from sandbox.errors import UsageError
 from sandbox.shapes import split, tagging
 
 PLAIN = ("KEYWORD", "NUM", "OP", "STR")  # no identifiers
@@ -29,7 +30,7 @@ def corpus(path: str | None = None, longest: int = 64, least: int = 5) -> Corpus
                     parts[part].append(len(sentences))
                     sentences.append(tokens)
                     roles.append(tags)
-    return tagged("roles", found, sentences, roles, parts, least, PLAIN)
+    return tagged("roles", found, sentences, roles, parts, least, PLAIN if path is None else ())
 
 
 def tagged(name, found, sentences, tags, parts, least, plain=()) -> Corpus:
@@ -48,6 +49,8 @@ def tagged(name, found, sentences, tags, parts, least, plain=()) -> Corpus:
     """
     learned, held_out = parts = [np.array(part, np.int64) for part in parts]
     classes = sorted({tag for row in tags for tag in row})
+    if len(classes) < 2:
+        raise UsageError(f"tags of {name} must be two at least, got {', '.join(classes) or 'none'} in {found.label}")
     codes = [np.array([classes.index(tag) for tag in row], np.int64) for row in tags]
     alphabet, words = spelling.numbered(sentences, learned, least)
     counts = np.array([tag not in plain for tag in classes])
@@ -58,6 +61,6 @@ def tagged(name, found, sentences, tags, parts, least, plain=()) -> Corpus:
         [sentences[row] for row in learned], [codes[row] for row in learned], [sentences[row] for row in held_out],
         rivals.most_frequent(known[counts[known]])))  # fmt: skip
     seen = counts[wanted]
-    facts = {"alphabet": alphabet, "classes": classes, "rival_all": rivals.right(guessed, wanted),
+    facts = {"alphabet": alphabet, "classes": classes, "rival_all": rivals.right(guessed, wanted) if plain else None,
              "majority": rivals.majority(known[counts[known]], wanted[seen])}  # fmt: skip
     return Corpus(task, found.label, "most frequent tag", rivals.right(guessed[seen], wanted[seen]), facts=facts)

@@ -7,7 +7,8 @@
 All have the interface of `Stack`. A kind that is no cell is a file of this folder with a docstring that has the
 equations, and
 
-    PAPER, OPTIONS   where it comes from; what may stand behind a colon, with the defaults: "window=1"
+    PAPER            where it comes from
+    OPTIONS          what may stand behind a colon, with the defaults: "window=1"; missing where nothing may
     canonical(name)  the one way to write a name; UsageError if it is none
     body(...)        makes it of the arguments that `body` here has; missing where the kind is a layer of `Stack`
 
