@@ -414,6 +414,7 @@ def test_what_it_is_made_of():
     ({"attention": "dot", "kind": "vector"}, "attention must be none over an encoder of one vector, got dot"),
     ({"attention": "dot", "direction": "both"}, "query_size must be key_size=4 with score dot, got 2"),
     ({"forcing": 0.5}, "noise must be a numpy.random.Generator, got NoneType (stream('dropout', seed) makes one)"),
+    ({"cell": "gruu"}, "unknown cell 'gruu'; did you mean 'gru'?"),
     ({"hidden": 0}, "hidden must be a whole number from 1, got 0"),
     ({"embedding": 0}, "embedding must be a whole number from 1, got 0"),
 ], ids=str)  # fmt: skip

@@ -23,7 +23,7 @@ every_task = pytest.mark.parametrize("name", ALL)
 ORACLE_TOLERANCE = {"mackey_glass": 1e-8, "lorenz": 1e-6, "embedded_reber": 0.006, "embedded_reber:continual": 0.006}
 # The answer of the predictor that `baseline` names, where that is a constant.
 CONSTANTS = {"adding": 1.0, "adding:hs97": 0.5, "adding:mean": 0.5, "adding:centred": 0.0, "multiplication": 0.25}
-EXACT_BASELINES = ("copy", "noise_free_lag", "latch", "temporal_order")
+EXACT_BASELINES = ("copy", "echo", "noise_free_lag", "latch", "temporal_order")
 ROWS = {"lorenz": 300, "mackey_glass": 500, "narma10": 1000, "sine": 2000, "copy": 500}
 
 
@@ -44,7 +44,7 @@ def without_memory(task, batch):
         return batch.x
     if base == "narma10":
         return (0.387 + 0.375 * batch.x / np.sqrt(48) - 0.387) / 0.108
-    if base in ("latch", "temporal_order"):
+    if base in ("echo", "latch", "temporal_order"):
         return np.zeros(shape)
     if base == "counting":  # after S, a, and the letters that end with probability 1 / mean n
         q = 2 / ((len(batch.x) - 1) // (task.input_size - 1) + 1)
@@ -355,6 +355,29 @@ def test_noise_free_lag():
     assert recall.mask.sum() == 40 and recall.mask[-1].all()
 
 
+@pytest.mark.parametrize(("name", "lag", "symbols"), [("echo", 10, 8), ("echo:3", 3, 8), ("echo:30", 30, 8)])
+def test_echo(name, lag, symbols):
+    task, batch = draw(name, batch=200, seq_len=40)
+    shown = batch.x.argmax(2)
+    np.testing.assert_array_equal(batch.x.sum(2), 1)
+    np.testing.assert_array_equal(np.unique(shown), np.arange(symbols))
+    np.testing.assert_array_equal(batch.target[lag:], shown[:-lag])
+    assert not batch.mask[:lag].any() and batch.mask[lag:].all()
+    assert task.minimum == lag + 1 and task.baseline(40) == pytest.approx(np.log(symbols), rel=1e-15)
+
+
+def test_an_echo_of_any_lag_and_of_any_number_of_symbols():
+    from sandbox.tasks.echo import lagged
+
+    task = lagged(1, symbols=2)
+    batch = task.draw(stream("data", 0), 3, 2)
+    np.testing.assert_array_equal(batch.target[1], batch.x[0].argmax(1))
+    assert task.score(task.oracle(batch), batch) == 1 and (task.input_size, task.output_size) == (2, 2)
+    assert refusal(lagged, 0) == "lag must be at least 1, got 0"
+    assert refusal(lagged, 3, 1) == "symbols must be at least 2, got 1"
+    assert refusal(lagged(5).check, 5) == "seq_len must be a whole number from 6 for task echo:5, got 5"
+
+
 INSIDE = "(?:T*VPX)*T*V(?:V|PS)"
 EMBEDDED = re.compile(f"B([TP])B(?:TS*X(?:S|X{INSIDE})|P{INSIDE})E\\1E")
 
@@ -489,8 +512,8 @@ def refusal(function, *arguments):
 
 def test_names_and_variants():
     assert tasks.names() == [
-        "adding", "copy", "counting", "embedded_reber", "latch", "lorenz", "mackey_glass", "multiplication", "narma10",
-        "noise_free_lag", "sine", "temporal_order",
+        "adding", "copy", "counting", "echo", "embedded_reber", "latch", "lorenz", "mackey_glass", "multiplication",
+        "narma10", "noise_free_lag", "sine", "temporal_order",
     ]  # fmt: skip
     assert tasks.variants("temporal_order") == ["2", "3", "varied"] and tasks.variants("copy") == []
     assert tasks.canonical("adding:sum") == tasks.canonical("adding") == "adding"

@@ -13,6 +13,7 @@ from click.testing import CliRunner
 from sandbox import threads, vocabulary
 from sandbox.cli import cli
 from sandbox.errors import UsageError
+from sandbox.experiment import load as load_experiment
 from sandbox.jit import COMPILED
 from sandbox.layers import Dense, Layer, Stack, Window, bodies
 from sandbox.layers import window as module
@@ -101,6 +102,29 @@ def test_every_number_of_a_pass(window, dtype, lengths):
         close(value, expectation, TOLERANCE[dtype])
     for name, value in layer.gradients.items():
         close(value, expected[name], TOLERANCE[dtype])
+
+
+@pytest.mark.plain_python
+@pytest.mark.parametrize("window", [1, 4, 60])
+@pytest.mark.parametrize("number", [1, 3])
+def test_more_rows_than_are_done_together(number, window):
+    """By three threads, rows and columns that none has as many of as the other."""
+    layer, x, dy = make(window, hidden=40), draw(50, B, D), draw(50, B, 40, seed=1)
+    with mock.patch.multiple(threads, WORTH=1, _chosen=number):
+        y, last_h, last_x, dx, _, start_x, gradient = passed(layer, x, dy)
+    W, trail = layer.parameters["W"].reshape(window, D, 40), np.concatenate([np.zeros((window - 1, B, D)), x])
+    shifted = [slice(window - 1 - lag, window - 1 - lag + 50) for lag in range(window)]
+    z = layer.parameters["b"] + sum(trail[rows] @ W[lag] for lag, rows in enumerate(shifted))
+    dz, dtrail = dy * (z > 0), np.zeros_like(trail)
+    for lag, rows in enumerate(shifted):
+        dtrail[rows] += dz @ W[lag].T
+    close(y, z * (z > 0))
+    close(dx, dtrail[window - 1 :])
+    close(start_x, dtrail[: window - 1].swapaxes(0, 1).reshape(B, -1))
+    close(last_h, y[-1])
+    close(last_x, trail[50:].swapaxes(0, 1).reshape(B, -1))
+    dW = np.stack([np.tensordot(trail[rows], dz, ((0, 1), (0, 1))) for rows in shifted])
+    close(gradient, np.concatenate([dW.ravel(), dz.sum((0, 1))]))
 
 
 @pytest.mark.plain_python
@@ -425,7 +449,7 @@ def test_names_of_models():
     assert {"mlp", "lstm"} <= set(bodies.names()) and "mlp" in bodies.kinds() and "lstm" not in bodies.kinds()
     found = [bodies.canonical(name) for name in ("mlp:1", "mlp:window=3", "rnn:activation=relu", "lstm")]
     assert found == ["mlp", "mlp:3", "rnn:relu", "lstm"]
-    refused("unknown model 'mlq'; did you mean 'mlp'?", bodies.canonical, "mlq")
+    refused("unknown model 'mpl'; did you mean 'mlp'?", bodies.canonical, "mpl:8")
     axis = vocabulary.declare("model", ["mlp:8", "gru"])
     assert axis.resolve("mlp:1,mlp:4,lstm:cifg") == ["mlp", "mlp:4", "lstm:cifg"]
     assert axis.resolve("all") == bodies.names()
@@ -453,7 +477,9 @@ def test_the_commands_know_it():
     text = CliRunner().invoke(cli, ["describe", "mlp:8", "--hidden", "32"]).output
     assert text.startswith("mlp:8   ") and "h_t = relu(z_t)" in text and module.PAPER in text
     assert "layers.0.W  64 x 32  2048" in text and text.splitlines()[-1].split() == ["total", "2113"]
-    (line,) = [line for line in CliRunner().invoke(cli, ["cells"]).output.splitlines() if line.startswith("mlp")]
+    lines = CliRunner().invoke(cli, ["cells"]).output.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == bodies.names()
+    (line,) = [line for line in lines if line.startswith("mlp")]
     assert line.split()[:5] == ["mlp", "-", "-", "4160", "window=1"] and line.endswith(module.PAPER)
     result = CliRunner().invoke(cli, ["describe", "mlp:0"])
     assert result.exit_code == 2 and result.output.startswith("error: window must be a whole number from 1")
@@ -485,6 +511,23 @@ def test_training_goes_on_from_a_file_with_the_same_bits(cell, tmp_path):
     if isinstance(cell, str):
         with pytest.raises(UsageError, match="checkpoint"):
             trainer("mlp:2").load(tmp_path / "half.npz")
+
+
+POINT = dict(
+    symbols=4, seq_len=20, hidden=16, init="orthogonal", batch=16, lr=0.01, updates=200, dtype="float32", seed=0
+)
+
+
+def test_a_window_remembers_what_is_in_it_and_nothing_else():
+    memory = load_experiment("memory")
+    for model, lag, known in (("mlp", 1, False), ("mlp:2", 1, True), ("mlp:2", 2, False), ("mlp:6", 5, True)):
+        found, curves = memory(model=model, lag=lag, **POINT)
+        assert found["chance"] == 0.25 and found["solved"] == known, (model, lag)
+        assert found["accuracy"] >= 0.99 if known else 0.22 < found["accuracy"] < 0.28
+        assert found["parameters"] == (1 + 4 * int(model[4:] or 1)) * 16 + 17 * 4
+        assert curves["evaluation"]["score"][-1] == found["accuracy"]
+    refused("seq_len must be a whole number from 9 for task echo:8, got 8", memory.grid,
+            {"lag": [3, 8], "seq_len": [8, 20]})  # fmt: skip
 
 
 def test_a_layer_can_be_taken_apart_from_its_cells():

@@ -33,6 +33,7 @@ ROOT = HERE.parent.parent
 FIRST = "test_gradient_by_every_number"  # kills most
 CELL_CHECKS = ("test_cells", "test_noise")
 MODEL_CHECKS = ("test_modules", "test_model")
+WINDOW_CHECKS = ("test_window",)
 MODEL = ("differentiate", "_run_segments", "_edges", "_mask", "_mean", "_spread", "noise_state", "set_noise_state",
          "_counts", "_within", "_cut")  # fmt: skip
 
@@ -84,6 +85,9 @@ def parts():
         "bidirectional": Target("sandbox/layers/bidirectional.py", ("backward", "_parted"), MODEL_CHECKS),
         "stack": Target("sandbox/layers/stack.py", ("backward", "_by_layer", "_hide"), MODEL_CHECKS),
         "model": Target("sandbox/model.py", MODEL, MODEL_CHECKS),
+        "window": Target("sandbox/layers/window.py", ("backward", "_parameter_gradients", "_given", "_flat", "places"),
+                         WINDOW_CHECKS),
+        "window kernels": Target("sandbox/kernels/window.py", functions_of("sandbox/kernels/window.py"), WINDOW_CHECKS),
     }  # fmt: skip
 
 
@@ -93,6 +97,8 @@ SOONER = "rescales sooner, and rescaling is exact"
 NOTHING = "of no outputs, or no states, there is nothing to add or split"
 PART = "any part will do whose power of two exists, and no exponent is above 1023"
 SHARED = "by how many threads something is done changes no bit, and plain Python shares nothing out"
+MORE_ROWS = "more rows than are asked for are only work"
+NO_ROWS = "a product of no rows does nothing"
 SAVED = "what a single segment, or another head, does not need is only work"
 EQUIVALENT = {
     ("layers", "_parameter_gradients", "parts =", ""): SHARED,
@@ -101,6 +107,14 @@ EQUIVALENT = {
     ("weights", "_plain_gradients", "if part:", "if part:  ->  if False:"): SHARED,
     ("dense", "backward", "work =", ""): SHARED,
     ("column sums", "add_sums", "for i in range", "k - 1  ->  k"): "behind the last row there is nothing to add",
+    ("window", "backward", "self.last, work =", "self._dz.size"): SHARED,
+    ("window", "backward", "rows =", "len(dtrail) * B if inputs else (k - 1) * B  ->  len(dtrail)"): MORE_ROWS,
+    ("window", "backward", "rows =", "k - 1  ->  k"): MORE_ROWS,
+    ("window", "_parameter_gradients", "parts =", ""): SHARED,
+    ("window", "_parameter_gradients", "threads.share(parts", "threads.share(parts, 1"): SHARED,
+    ("window kernels", "forward", "count =", "min(TOGETHER, last - at)  ->  last - at"): "rows are done again, alike",
+    ("window kernels", "forward", "row[j] =", "row[j] < zero  ->  row[j] <= zero"): "zero is zero",
+    ("window kernels", "input_gradient", "if start < end:", "start < end  ->  start <= end"): NO_ROWS,
     ("model", "_run_segments", "several =", ""): SAVED,
     ("model", "_run_segments", "starts, noise =", "copy.deepcopy(states) if several else states  ->  copy"): SAVED,
     ("model", "_run_segments", "starts, noise =", "[self.noise_state()] if several else []  ->  [self"): SAVED,

@@ -29,8 +29,15 @@ LEAST = 3
 def corpus(path=None, most: int | None = None) -> Corpus:
     """Pictures to words; `most` is the most pictures that are held out.
 
-    Facts: the alphabet `symbols`, and of what is held out `sources` (1, 784), the `accepted` names, each in a list by
-    itself, and of the rival the share of names that are right, `rival_exact`.
+    Facts
+    -----
+    symbols : Alphabet
+    prompts, titles : lists
+        The pictures (1, 784) that are held out, and what they are called.
+    right : callable (number of the picture, written) -> bool
+    cost : callable (loss, all that was written) -> float
+    reference : float
+        Share of the names that the rival gets right.
     """
     found = data.load("glyphs", path)
     pictures, names = found.records
@@ -44,10 +51,15 @@ def corpus(path=None, most: int | None = None) -> Corpus:
     held_out = evenly(held_out, most)
     task = transduction("captions", pixels, [np.concatenate([code, [END]]) for code in codes], None, len(symbols),
                         parts=(learned, held_out), paper="Unicode character database")  # fmt: skip
-    accepted = [[tuple(codes[row].tolist())] for row in held_out]
+    wanted = [tuple(codes[row].tolist()) for row in held_out]
+    accepted = [[name] for name in wanted]
     near = learned[nearest(pixels[held_out, 0], pixels[learned, 0])]
     exact, error_rate = scores([tuple(codes[row].tolist()) for row in near], accepted)
-    facts = {"symbols": symbols, "sources": list(pixels[held_out]), "accepted": accepted, "rival_exact": exact}
+    facts = {"symbols": symbols, "prompts": list(pixels[held_out]),
+             "titles": [" ".join(names[row]) for row in held_out],
+             "right": lambda number, name: name == wanted[number],
+             "cost": lambda _, written: scores(written, accepted)[1], "between": " ", "longest": max(map(len, codes)),
+             "reference": exact}  # fmt: skip
     return Corpus(task, found.label, "nearest picture", error_rate, "lower", facts)
 
 

@@ -30,6 +30,7 @@ from sandbox.tasks import ln
 __all__ = ["Trigrams", "corpus"]
 
 ORDER = 3
+EACH = 20  # names to write in each language
 
 
 class Trigrams:
@@ -72,10 +73,18 @@ def _steps(name):
 
 
 def corpus(path=None, most: int | None = 2000) -> Corpus:
-    """Languages to surnames; `most` is the most names that are held out.
+    """Languages to surnames; `path` is a file of one's own, `most` the most names that are held out.
 
-    Facts: the alphabets `languages` and `symbols`; the `judge`, which takes a name's numbers and returns that of a
-    language; `judged`, the share of the names held out that it gives their own; the set of names `known`.
+    Facts
+    -----
+    symbols : Alphabet
+    prompts, titles : lists
+        What to write for, each language `EACH` times, and what it is called.
+    right : callable (number of the prompt, written) -> bool
+        Whether the judge takes what was written for a name of the prompt's language.
+    cost : callable (loss, all that was written) -> float
+    reference : float
+        Share of the names held out that the judge gives their own language.
     """
     found = data.load("names", path)
     languages = tuple(sorted(found.records))
@@ -95,8 +104,10 @@ def corpus(path=None, most: int | None = 2000) -> Corpus:
         return costs.index(min(costs))
 
     nats = total(np.array([models[pairs[row][0]].cost(codes[row]) for row in held_out]))
-    letters = np.array([float(len(codes[row]) + 1) for row in held_out])
-    right = [judge(codes[row]) == pairs[row][0] for row in held_out]
-    facts = {"languages": Alphabet(languages), "symbols": symbols, "judge": judge,
-             "judged": right.count(True) / len(right), "known": {pairs[row] for row in learned}}  # fmt: skip
-    return Corpus(task, found.label, "trigrams", float(nats / total(letters)) / ln(2), "lower", facts)
+    letters = total(np.array([len(codes[row]) + 1.0 for row in held_out]))
+    prompts = [np.array([number]) for number in range(len(languages)) for _ in range(EACH)]
+    judged = [judge(codes[row]) == pairs[row][0] for row in held_out].count(True) / len(held_out)
+    facts = {"symbols": symbols, "prompts": prompts, "titles": [languages[prompt[0]] for prompt in prompts],
+             "right": lambda number, name: judge(name) == prompts[number][0], "cost": lambda loss, _: loss / ln(2),
+             "between": "", "longest": max(map(len, codes)), "reference": judged}  # fmt: skip
+    return Corpus(task, found.label, "trigrams", float(nats / letters) / ln(2), "lower", facts)

@@ -40,8 +40,8 @@ def _backwards(x, lengths):
 def corpus(letters: int = 10) -> Corpus:
     """Lengths uniform from 1 to `seq_len`.
 
-    The loss of a writer who sees only the symbol it wrote last, with m = (seq_len + 1) / 2 the mean length: m ln letters
-    + m ln m - (m - 1) ln(m - 1) for the m + 1 symbols of a row.
+    The loss of a writer who sees only the symbol it wrote last: with m = (seq_len + 1) / 2 the mean length it is
+    m ln letters + m ln m - (m - 1) ln(m - 1) for the m + 1 symbols of a row.
     """
 
     def sample(rng, batch, seq_len):
@@ -55,7 +55,7 @@ def corpus(letters: int = 10) -> Corpus:
     def oracle(batch):
         return logits(np.arange(letters + START + 1) == _backwards(batch.x, batch.lengths)[..., None])
 
-    task = Task("generated", 1, letters + START + 1, "softmax", "decoder", sample, baseline, oracle, lambda seq_len: 0.0,
-                "token_accuracy", accuracy, reached(0.999), "token accuracy >= .999", 1, LONGEST, symbols=letters,
-                name="reverse")  # fmt: skip
+    task = Task("generated", 1, letters + START + 1, "softmax", "decoder", sample, baseline, oracle,
+                lambda seq_len: 0.0, "token_accuracy", accuracy, reached(0.999), "token accuracy >= .999", 1, LONGEST,
+                symbols=letters, name="reverse")  # fmt: skip
     return Corpus(task, "generated", facts={"letters": letters})

@@ -13,7 +13,7 @@ from sandbox import data
 from sandbox.corpora import Corpus
 from sandbox.corpora._pairs import corpus_of
 
-__all__ = ["corpus"]
+__all__ = ["corpus", "ways_of"]
 
 RIVAL = "letter between two"
 
@@ -21,11 +21,16 @@ RIVAL = "letter between two"
 def corpus(path=None, most: int | None = 2000) -> Corpus:
     """Names to names; `path` is a file of pairs of one's own, `most` the most names that are held out."""
     found = data.load("transliteration", path)
+    return corpus_of("transliteration", ways_of(found.records), found.label, rival=RIVAL, least=3, most=most,
+                     paper="pycountry")  # fmt: skip
+
+
+def ways_of(pairs) -> dict[str, list[str]]:
+    """All ways to write each name, in small letters, the first first."""
     ways = {}
-    for english, ukrainian in found.records:
-        source, target = (unicodedata.normalize("NFC", name.lower()) for name in (english, ukrainian))
+    for pair in pairs:
+        source, target = (unicodedata.normalize("NFC", name.lower()) for name in pair)
         known = ways.setdefault(source, [])
-        if source and target and target not in known:
+        if target not in known:
             known.append(target)
-    ways = {source: targets for source, targets in ways.items() if targets}
-    return corpus_of("transliteration", ways, found.label, rival=RIVAL, least=3, most=most, paper="pycountry")
+    return ways

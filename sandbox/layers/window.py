@@ -192,7 +192,8 @@ class Window(Module):
         self._products = gemm.product(self.dtype), gemm.block_product(self.dtype)
         self._segments = np.array([[0, H, 0, k]], np.int64)
         self._runs = np.array([[lag, 0, lag * D * H, H] for lag in range(k)], np.int64)
-        self._sums, self._none = np.zeros(H), {n: np.empty((0,) * n, self.dtype) for n in (1, 2, 3)}
+        self._sums = np.zeros(H)
+        self._no_mask, self._no_dy = np.empty((0, 0), self.dtype), np.empty((0, 0, 0), self.dtype)
 
     def __repr__(self):
         return (f"Window({f'{NAME}:{self.window}'!r}, input_size={self.input_size}, hidden_size={self.hidden_size}, "
@@ -288,30 +289,28 @@ class Window(Module):
         run, k, D, H = self.last, self.window, self.input_size, self.hidden_size
         T, B, _ = run.y.shape
         given = self._given("dstates", dstates, B)
-        dy = self._none[3] if dy is None else check_array("dy", dy, self.dtype, (T, B, H))
+        dy = self._no_dy if dy is None else check_array("dy", dy, self.dtype, (T, B, H))
         if dlast is not None:
             given["h"] += check_array("dlast", dlast, self.dtype, (B, H))
         kernels.through(dy, run.y, NONE if run.lengths is None else run.lengths, given["h"], self._dz)
-        self.last = None
-        self._parameter_gradients(run, accumulate)
-        # Without dL/dx, of the steps before the first alone.
-        dtrail, rows = np.zeros((k - 1 + T, B, D), self.dtype), (k - 1 + T * inputs) * B
+        self.last, work = None, self._dz.size * k * D
+        self._parameter_gradients(run, work, accumulate)
+        dtrail = np.zeros((k - 1 + T, B, D), self.dtype)
+        rows = len(dtrail) * B if inputs else (k - 1) * B  # without dL/dx that of the steps before the first alone
         dtrail[run.places()] = given["x"].reshape(B, k - 1, D).transpose(1, 0, 2)
         kernels.pack(self.parameters["W"], k, True, self._panels[1])
         arguments = self._dz, k, self._panels[1], dtrail
-        threads.share(rows, UNIT, rows * k * D * H,
-                      lambda *rows: kernels.input_gradient(self._products[0], *rows, *arguments))  # fmt: skip
+        threads.share(rows, UNIT, work, lambda *rows: kernels.input_gradient(self._products[0], *rows, *arguments))
         return Gradients(x=dtrail[k - 1 :] if inputs else None, parameters=self.gradients,
                          start={"h": given["h"], "x": _flat(dtrail[: k - 1])}, states=None,
                          z=self._dz[:, :, None], exponents=None)  # fmt: skip
 
-    def _parameter_gradients(self, run, accumulate):
+    def _parameter_gradients(self, run, work, accumulate):
         """dW and db: one chain for each element, from the last step's last row to the first step's first."""
         if not accumulate:
             self.gradient[:], self._sums[:] = 0, 0
-        arguments = (run.trail, run.trail[None], self._none[2], self._dz[:, :, None], self._segments, self._sources,
-                     self._runs, self.gradient, self._none[1], self._sums)  # fmt: skip
-        work = run.y.size * len(self.parameters["W"])
+        arguments = (run.trail, run.trail[None], self._no_mask, self._dz[:, :, None], self._segments, self._sources,
+                     self._runs, self.gradient, self.gradient, self._sums)  # fmt: skip
         parts = threads.parts(self.hidden_size // gemm.width(self.dtype), work)
 
         def make(part, _):

@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from sandbox import losses
+from sandbox import cells, losses
 from sandbox.alphabet import START
 from sandbox.errors import UsageError, unknown
 from sandbox.layers.module import Module, check_array, check_generator, check_lengths, check_size
@@ -101,6 +101,8 @@ class Seq2Seq(Module):
             raise unknown("kind of encoder", kind, KINDS)
         if check_size("output_size", output_size) < 3:
             raise UsageError(f"output_size must be at least 3, END, START and one symbol to write, got {output_size}")
+        for name in [cell] if isinstance(cell, str) else cell:
+            cells.parse(name)  # a window of inputs has no state that a bridge could set
         hidden = check_size("hidden", hidden)
         width = hidden if embedding is None else check_size("embedding", embedding)
         stacked = {"cell": cell, "layers": layers, "noise": noise, **arguments}

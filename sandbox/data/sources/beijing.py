@@ -22,7 +22,7 @@ def read(members):
 
 
 def generate():
-    """Make the weather, then the dirt: d_t = (0.985 - 0.1 calm_t) d_{t-1} + what comes in; 5 % of it is missing."""
+    """Make the weather, then the dirt: what is there fades, faster in wind, and more comes in; 5 % are missing."""
     from sandbox.data.sources.seattle import persistent, wave
 
     rng = generator("beijing")
@@ -37,11 +37,15 @@ def generate():
     dirt, wind, snow, rain = 90.0, 0.0, 0.0, 0.0
     gust = 0.9 + 3.0 * np.clip(-calm, 0.0, None) + 0.4 * abs(rough)
     came = np.clip(2.6 + 1.4 * rough - 0.8 * year, 0.0, None)
-    for t in range(HOURS):
-        dirt = (0.86 if blowing[t] else 0.985) * dirt + came[t]
-        wind = gust[t] if t and blowing[t] != blowing[t - 1] else wind + gust[t]
-        snow, rain = (snow + 1.0 if snowing[t] else 0.0), (rain + 1.0 if raining[t] else 0.0)
-        table[t, 0], table[t, 4], table[t, 5], table[t, 6] = np.floor(dirt + 0.5), wind, snow, rain
+    made, before = [], False
+    hours = zip(*(each.tolist() for each in (blowing, snowing, raining, gust, came)), strict=True)
+    for blows, snows, rains, strength, more in hours:
+        dirt = (0.86 if blows else 0.985) * dirt + more
+        wind = strength if blows != before else wind + strength
+        snow, rain = (snow + 1.0 if snows else 0.0), (rain + 1.0 if rains else 0.0)
+        made.append((float(int(dirt + 0.5)), wind, snow, rain))
+        before = blows
+    table[:, [0, 4, 5, 6]] = made
     table[rng.random(HOURS) < 0.05, 0] = np.nan
     return table
 
@@ -49,7 +53,7 @@ def generate():
 SOURCE = Source(
     holds="43 824 hours x 7",
     licence="CC BY 4.0 (package BSD-2-Clause)",
-    beat="PM2.5 as in the hour before: RMSE 26.559, trained on the first 8 760 h",
+    beat="PM2.5 as in the hour before: RMSE 23.447 after the first 8 760 h (26.559 with gaps as 0)",
     read=read,
     generate=generate,
     stand_in="generated air",

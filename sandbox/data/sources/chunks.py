@@ -8,6 +8,7 @@ Records: (train, test), each a list of sentences, each a list of (word, part of 
 """
 
 from sandbox.data import Source, choose, generator
+from sandbox.errors import UsageError, shorten
 from sandbox.files import read_conll
 
 TRAIN, TEST = 823, 77
@@ -66,6 +67,8 @@ def generate():
 def own(path):
     """Read a CoNLL file; its last fifth, one sentence at least, is held out. The last column is the chunk."""
     found = read_conll(path)
+    if len(found) < 2:
+        raise UsageError(f"{shorten(path, 200)} must have at least two sentences, one to hold out, got one")
     held = max(1, len(found) // 5)
     triples = [[(row[0], row[-2] if len(row) > 2 else "-", row[-1]) for row in each] for each in found]
     return triples[:-held], triples[-held:]

@@ -1,0 +1,48 @@
+"""What experiments on pairs declare: which corpora there are, where their data come from, and a file of one's own."""
+
+from sandbox import corpora, data
+from sandbox.axes import Axis, Setting
+from sandbox.errors import UsageError
+from sandbox.seq2seq.forcing import schedule
+
+__all__ = ["ATTENTION", "FORCING", "HELD_OUT", "SETTING", "SOURCES", "check", "corpus", "load", "reads"]
+
+SOURCES = {"pronunciation": "cmudict", "transliteration": "transliteration", "naming": "names", "captions": "glyphs"}
+SETTING = Setting("tsv", "pairs of one's own for the one corpus given, a tab between: name and name; word and phones "
+                  "with blanks between; category and name", metavar="FILE")  # fmt: skip
+ATTENTION = Axis(["none", "dot"], kind=str, choices=("none", "dot", "general", "additive"), help="score of attention")
+FORCING = Axis(["1"], kind=str, help="share of right decoder inputs: 1, 0.5, linear:N, linear:N:LEAST, sigmoid:K")
+HELD_OUT = Axis([2000], kind=int, minimum=1, help="most sequences that are held out")
+
+
+def corpus(*names: str) -> Axis:
+    """The axis of corpora of these names."""
+    return Axis(list(names), kind=str, choices=names, help="what is read and written")
+
+
+def load(name: str, held_out: int, tsv: str | None):
+    """The corpus of a point."""
+    return corpora.load(name, most=held_out, **({"path": tsv} if tsv else {}))
+
+
+def reads(grid, settings) -> dict[str, tuple[str, str]]:
+    """Label of each source of a grid, and a line where something stands in for it: an experiment's `data`."""
+    own = settings.get("tsv")
+    return {SOURCES[name]: (data.label(SOURCES[name], own), "" if own else data.note(SOURCES[name]))
+            for name in grid["corpus"]}  # fmt: skip
+
+
+def check(grid, settings) -> None:
+    """Refuse what no point could be run with: an experiment's `check`.
+
+    Raises
+    ------
+    UsageError
+        A file for several corpora, one that cannot be read, or a schedule of forcing that is none.
+    """
+    for text in grid.get("forcing", ()):
+        schedule(text)
+    if "tsv" in settings:
+        if len(grid["corpus"]) > 1:
+            raise UsageError(f"corpus must be one with --tsv, got {', '.join(grid['corpus'])} (--corpus NAME)")
+        data.load(SOURCES[grid["corpus"][0]], settings["tsv"])
