@@ -23,7 +23,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings)),
     table=Table(
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True), Column("accuracy"),
-         Column("parameters", interval=False), Column("data")],
+         Column("parameters", interval=False)],
         note="the last tenth of the text is held out; rival bits: 5-gram, smoothed by Witten and Bell's method",
         subject="the next character",
     ),
@@ -37,8 +37,8 @@ def characters(model, source, text_length, hidden, layers, dropout, seq_len, bat
     seq_len characters. The learning rate falls along a cosine. `sample.txt` is what the model writes.
     """
     corpus = corpora.load("characters", source=source, text=text, most=text_length)
-    network = model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout, dtype=dtype,
-                        embedding=min(32, hidden))  # fmt: skip
+    network = texts.spread(model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
+                                     dtype=dtype, embedding=min(32, hidden)))  # fmt: skip
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit = Trainer(network, corpus.task, recipe, seq_len=seq_len, seed=seed).run()
     fit.curves["evaluation"]["bits_per_char"] = [loss / LN2 for loss in fit.curves["evaluation"]["loss"]]

@@ -22,13 +22,13 @@ PROMPTS = "my lord | if i | the king of | what is the"
     dtype=["float32"],
     seeds=3, quick=dict(model=["gru"], text_length=[3000], hidden=[4], seq_len=[8], batch=[4], updates=[6], seeds=2),
     presets={"full": dict(model=["gru"], text_length=[5_000_000], hidden=[192], updates=[4000])},
-    settings=[texts.SETTING, Setting("prompt", "words to go on from, | between several", parse=prompts, metavar="TEXT")],
+    settings=[texts.SETTING, Setting("prompt", "words to go on from, | between", parse=prompts, metavar="TEXT")],
     data=texts.reads,
     check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings)),
     table=Table(
         [Column("perplexity", oracle="rival_perplexity", better="lower", verdict=True), Column("accuracy"),
          Column("loss", interval=False), Column("words", interval=False), Column("rare", interval=False),
-         Column("parameters", interval=False), Column("data")],
+         Column("parameters", interval=False)],
         note="the last tenth of the text is held out; rival: bigrams, smoothed by Witten and Bell's method; "
              "continuations.csv has the likeliest next words after prompts",
         subject="the next word",
@@ -44,8 +44,8 @@ def words(model, source, text_length, hidden, layers, dropout, recurrent_dropout
     gradient passes through seq_len words. The learning rate falls along a cosine.
     """
     corpus = corpora.load("words", source=source, text=text, most=text_length)
-    network = model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
-                        recurrent_dropout=recurrent_dropout, dtype=dtype)  # fmt: skip
+    network = texts.spread(model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
+                                     recurrent_dropout=recurrent_dropout, dtype=dtype))  # fmt: skip
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit = Trainer(network, corpus.task, recipe, seq_len=seq_len, seed=seed).run()
     fit.curves["evaluation"]["perplexity"] = [float(exp(loss)) for loss in fit.curves["evaluation"]["loss"]]
@@ -53,7 +53,8 @@ def words(model, source, text_length, hidden, layers, dropout, recurrent_dropout
     rows = [(each, rank + 1, *found) for each in prompt or prompts(PROMPTS)
             for rank, found in enumerate(continuations(network, corpus.facts["alphabet"], each))]  # fmt: skip
     csv.writer(file, lineterminator="\n").writerows([("prompt", "rank", "word", "probability"), *rows])
-    return {"perplexity": float(exp(fit.loss)), "rival_perplexity": corpus.rival_score, "accuracy": fit.score,
+    metrics = {"perplexity": float(exp(fit.loss)), "rival_perplexity": corpus.rival_score, "accuracy": fit.score,
             "loss": fit.loss, "words": len(corpus.facts["alphabet"]), "rare": corpus.facts["rare"],
             "parameters": network.vector.size, "updates_done": fit.updates, "data": corpus.label,
-            **({"status": fit.status} if fit.status else {})}, fit.curves, {"continuations.csv": file.getvalue()}  # fmt: skip
+            **({"status": fit.status} if fit.status else {})}  # fmt: skip
+    return metrics, fit.curves, {"continuations.csv": file.getvalue()}

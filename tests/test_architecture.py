@@ -44,11 +44,12 @@ ORDER = [
     {"shapes", "data", "ngrams", "forecasts", "rivals", "spelling"},
     {"texts"},
     {"corpora"},
+    {"classes"},
     {"layers"},
     {"chunked", "model", "recipe", "decoding"},
-    {"seq2seq"},
+    {"seq2seq", "saved"},
     {"training", "transcription", "pairs"},
-    {"diagnostics"},
+    {"diagnostics", "stopping"},
     {"vocabulary"},
     {"experiment"},
     {"sweep"},
@@ -230,7 +231,8 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "data/", "ngrams.py", "forecasts.py", "rivals.py", "spelling.py", "seq2seq/", "decoding.py", "edits.py",
+    "data/", "ngrams.py", "forecasts.py", "rivals.py", "spelling.py", "seq2seq/", "decoding.py", "edits.py", "texts.py",
+    "stopping.py",
     "transcription.py", "pairs.py",
 )  # fmt: skip
 

@@ -15,7 +15,7 @@ from sandbox.alphabet import Alphabet
 from sandbox.corpora import Corpus
 from sandbox.ngrams import markov
 
-__all__ = ["REST", "VOICES", "corpus", "serial", "steps"]
+__all__ = ["REST", "VOICES", "InTurn", "corpus", "opening", "serial", "steps"]
 
 VOICES = "SATB"
 REST = -1
@@ -38,7 +38,7 @@ def corpus(transposed=0, most=None) -> Corpus:
     copies = [(pieces[row], shift) for row in learned for shift in shifts if shift]
     symbols = [serial(piece, alphabet, shift) for piece, shift in [*((piece, 0) for piece in pieces), *copies]]
     parts = (np.concatenate([learned, np.arange(len(pieces), len(symbols))]), held_out)
-    inputs = [np.concatenate([[len(alphabet)], each[:-1]]) for each in symbols]  # a symbol of its own for the beginning
+    inputs = [np.concatenate([[len(alphabet)], each[:-1]]) for each in symbols]  # what stands before the beginning
     task = shapes.tagging("chorales", inputs, symbols, len(alphabet), parts=parts, symbols=len(alphabet) + 1,
                           paper="Boulanger-Lewandowski et al. 2012; Liang 2016")  # fmt: skip
     facts = {"alphabet": alphabet, "pieces": pieces, "held_out": held_out}
@@ -58,12 +58,33 @@ def _alphabet(pieces, transposed):
 def serial(piece: np.ndarray, alphabet: Alphabet, shift: int = 0) -> np.ndarray:
     """The symbols (4 T,) of a chorale (T, 4), so many half tones higher."""
     moved = np.where(piece == REST, REST, np.clip(piece + shift, 0, 127))
-    return alphabet.encode([f"{name}{pitch}" for step in moved.tolist() for name, pitch in zip(VOICES, step, strict=True)])
+    return alphabet.encode(
+        [f"{name}{pitch}" for step in moved.tolist() for name, pitch in zip(VOICES, step, strict=True)]
+    )
 
 
 def steps(symbols: np.ndarray, alphabet: Alphabet) -> np.ndarray:
     """The chorale (T, 4) of symbols (4 T,), whose voices come in turn."""
     return np.array([int(name[1:]) for name in alphabet.decode(symbols)], np.int64).reshape(-1, len(VOICES))
+
+
+def opening(piece: np.ndarray, alphabet: Alphabet) -> np.ndarray:
+    """A chorale's first steps (T, 4) as what a model reads, (1 + 4 T, 1)."""
+    return np.concatenate([[len(alphabet)], serial(piece, alphabet)])[:, None]
+
+
+class InTurn:
+    """A writer of `sandbox.decoding` that goes on from whole steps and writes only the voice whose turn it is."""
+
+    def __init__(self, writer, alphabet):
+        self.writer, self.start, self.turn = writer, writer.start, 0
+        self.voices = np.array([[name[0] == voice for name in alphabet.symbols] for voice in VOICES])
+
+    def step(self, symbols, states):
+        """Logits after one further symbol, -inf for the other voices' symbols, and the states."""
+        logits, states = self.writer.step(symbols, states)
+        voice, self.turn = self.voices[self.turn], (self.turn + 1) % len(VOICES)
+        return np.where(voice, logits, logits.dtype.type(-np.inf)), states
 
 
 def _rival(pieces, learned, held_out):
