@@ -12,7 +12,7 @@ from sandbox.transcription import held_against, model_for
     attention=pairs.ATTENTION, direction=["both"], cell=["gru"], hidden=[64], recurrent_dropout=[0.2],
     forcing=pairs.FORCING, batch=[64], lr=[0.005], updates=[2500],
     held_out=pairs.HELD_OUT,
-    seeds=3, quick=dict(hidden=[3], batch=[4], updates=[4], held_out=[4], seeds=1),
+    seeds=3, quick=dict(corpus=["transliteration"], hidden=[3], batch=[4], updates=[4], held_out=[4], seeds=1),
     presets={
         "full": dict(corpus=["pronunciation"], hidden=[128], updates=[15_000], held_out=[25_000]),
         "scores": dict(attention=["none", "dot", "general", "additive"]),
@@ -28,14 +28,15 @@ from sandbox.transcription import held_against, model_for
              "most often stands for; baseline: shares of symbols",
         subject="encoder-decoder",
     ),
-    picture=Picture(curve="by_length", series="exact", x="length of the source", y="share exact", limits=(0, 1)),
+    picture=Picture(curve="alignment", series="weight", matrix="position", labels=("written", "letter"), each="word",
+                    x="read", y="written", limits=(0, 1), title="where attention looks while a word is written"),
 )  # fmt: skip
 def encoder_decoder(corpus, attention, direction, cell, hidden, recurrent_dropout, forcing, batch, lr, updates,
                     held_out, seed, tsv):  # fmt: skip
     """A sequence for a sequence of another length.
 
     Trains an encoder-decoder with teacher forcing, then lets it write what was held out, greedily and with a beam.
-    `alignment.tsv` says where attention looked while one of them was written. Columns: docs/columns.md.
+    `alignment.tsv` says where attention looked while three of them were written. Columns: docs/columns.md.
     """
     chosen = pairs.load(corpus, held_out, tsv)
     model = model_for(chosen.task, seed, cell=cell, hidden=hidden, direction=direction, attention=attention,

@@ -17,11 +17,11 @@ from sandbox.transcription import model_for, written_for
     presets={"temperature": dict(corpus=["naming"], temperature=[0.5, 0.8, 1.0, 1.2])},
     settings=[pairs.SETTING], data=pairs.reads, check=pairs.check,
     table=Table(
-        [Column("score", "score", oracle="rival", better="lower", verdict=True),
+        [Column("cost", oracle="rival", better="lower", verdict=True),
          *(Column(f"right_{how}", f"right: {how}", interval=False) for how in ("greedy", "sampled", "beam")),
          *(Column(f"different_{how}", f"different: {how}", interval=False) for how in ("greedy", "sampled")),
          Column("parameters", interval=False)],
-        note="score: naming, bits a letter (rival: trigrams); captions, word error rate (rival: the nearest picture); "
+        note="cost: naming, bits a letter (rival: trigrams); captions, word error rate (rival: the nearest picture); "
              "right: naming, taken for the language by trigrams; captions, every word",
         subject="one for many",
     ),

@@ -188,7 +188,7 @@ def cells_command():
         rows.append((name, " ".join(cell.gates), " ".join(cell.states), str(size), options, cell.paper))
     for name in bodies.kinds():
         module, size = bodies.kind(name), bodies.body(name, 64, 64, rng=stream("init", 0)).vector.size
-        rows.append((name, "-", "-", str(size), module.OPTIONS, module.PAPER))
+        rows.append((name, "-", "-", str(size), getattr(module, "OPTIONS", "-"), module.PAPER))
     print_columns(rows)
 
 

@@ -35,8 +35,8 @@ def corpus(path=None, most: int | None = None) -> Corpus:
     prompts, titles : lists
         The pictures (1, 784) that are held out, and what they are called.
     right : callable (number of the picture, written) -> bool
-    score : callable (loss, all that was written) -> float
-    rival_exact : float
+    cost : callable (loss, all that was written) -> float
+    reference : float
         Share of the names that the rival gets right.
     """
     found = data.load("glyphs", path)
@@ -58,8 +58,8 @@ def corpus(path=None, most: int | None = None) -> Corpus:
     facts = {"symbols": symbols, "prompts": list(pixels[held_out]),
              "titles": [" ".join(names[row]) for row in held_out],
              "right": lambda number, name: name == wanted[number],
-             "score": lambda _, written: scores(written, accepted)[1], "between": " ", "longest": max(map(len, codes)),
-             "rival_exact": exact}  # fmt: skip
+             "cost": lambda _, written: scores(written, accepted)[1], "between": " ", "longest": max(map(len, codes)),
+             "reference": exact}  # fmt: skip
     return Corpus(task, found.label, "nearest picture", error_rate, "lower", facts)
 
 

@@ -82,8 +82,8 @@ def corpus(path=None, most: int | None = 2000) -> Corpus:
         What to write for, each language `EACH` times, and what it is called.
     right : callable (number of the prompt, written) -> bool
         Whether the judge takes what was written for a name of the prompt's language.
-    score : callable (loss, all that was written) -> float
-    judged : float
+    cost : callable (loss, all that was written) -> float
+    reference : float
         Share of the names held out that the judge gives their own language.
     """
     found = data.load("names", path)
@@ -108,6 +108,6 @@ def corpus(path=None, most: int | None = 2000) -> Corpus:
     prompts = [np.array([number]) for number in range(len(languages)) for _ in range(EACH)]
     judged = [judge(codes[row]) == pairs[row][0] for row in held_out].count(True) / len(held_out)
     facts = {"symbols": symbols, "prompts": prompts, "titles": [languages[prompt[0]] for prompt in prompts],
-             "right": lambda number, name: judge(name) == prompts[number][0], "score": lambda loss, _: loss / ln(2),
-             "between": "", "longest": max(map(len, codes)), "judged": judged}  # fmt: skip
+             "right": lambda number, name: judge(name) == prompts[number][0], "cost": lambda loss, _: loss / ln(2),
+             "between": "", "longest": max(map(len, codes)), "reference": judged}  # fmt: skip
     return Corpus(task, found.label, "trigrams", float(nats / letters) / ln(2), "lower", facts)

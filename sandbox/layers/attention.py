@@ -254,8 +254,9 @@ class MultiHead(Module):
         dkv = dqkv if past is None else np.zeros_like(kv)
         if dpast is not None:
             for name, first in (("keys", at), ("values", at + D)):
-                rows = dpast[name].reshape(kv.shape[1], -1, D).transpose(1, 0, 2)
-                dkv[: len(rows), :, first : first + D] = rows
+                B, S = len(counts), int(counts.max())
+                rows = check_array(f"dpast[{name!r}]", dpast[name], self.dtype, (B, S * D)).reshape(B, S, D)
+                dkv[:S, :, first : first + D] = rows.transpose(1, 0, 2)
         da, product = np.zeros((len(counts), 0)), gemm.product(self.dtype)
         arrays = starts, counts, tops, sums, context, dcontext, dqkv, 0, dkv, at, dkv, at + D, da
         threads.share(len(counts) * self.heads, 1, work,

@@ -1,0 +1,89 @@
+"""What experiments on classes declare: which corpora there are, files of one's own, and what a result is made of."""
+
+import numpy as np
+
+from sandbox import corpora, data
+from sandbox.axes import Axis, Setting
+from sandbox.errors import UsageError
+
+__all__ = ["EMBEDDING", "SETTINGS", "accuracy_of_all", "check", "columns", "corpus", "load", "reads"]
+
+# The format of a file of one's own in the place of a corpus' source; None where there is none.
+FORMATS = {"names": "tsv", "sentiment": "tsv", "digits": "mnist", "vowels": None, "roles": "conll", "chunks": "conll"}
+SETTINGS = {
+    "tsv": Setting("tsv", "names: category and name in each line, a tab between; sentiment: text and rating",
+                   metavar="FILE"),
+    "mnist": Setting("mnist", "digits: a folder with MNIST's files", metavar="DIR"),
+    "conll": Setting("conll", "roles or chunks: a token and its tag (chunks: part of speech and chunk) in each line",
+                     metavar="FILE"),
+}  # fmt: skip
+EMBEDDING = Axis([64], kind=int, minimum=1, maximum=16_384, help="width of a symbol's vector; vectors have their own")
+
+
+def corpus(default: list[str], *more: str) -> Axis:
+    """The axis of corpora: those that run by default, and further ones."""
+    return Axis(default, kind=str, choices=(*default, *more), help="what is read and told")
+
+
+def load(name: str, path: str | None = None, **options) -> corpora.Corpus:
+    """The corpus of a point, from a file of one's own if there is one."""
+    return corpora.load(name, **options, **({"path": path} if path else {}))
+
+
+def _source(name):
+    """The data source of a corpus: parts of chunks are columns of one."""
+    return name.partition(":")[0] if name.startswith("chunks") else name
+
+
+def _own(settings):
+    """Option and path of a file of one's own; None and None."""
+    return next(((option, settings[option]) for option in SETTINGS if settings.get(option)), (None, None))
+
+
+def reads(grid, settings) -> dict[str, tuple[str, str]]:
+    """Label of each source of a grid, and a line where something stands in for it: an experiment's `data`."""
+    _, own = _own(settings)
+    sources = {_source(name) for name in grid["corpus"]}
+    return {name: (data.label(name, own), "" if own else data.note(name)) for name in sorted(sources)}
+
+
+def check(grid, settings) -> None:
+    """Refuse what no point could be run with: an experiment's `check`.
+
+    Raises
+    ------
+    UsageError
+        A file for several corpora, for one of another format, or that cannot be read; a model without a second
+        direction.
+    """
+    option, own = _own(settings)
+    if own is not None:
+        names = grid["corpus"]
+        if len(names) > 1 or FORMATS[names[0].partition(":")[0]] != option:
+            fitting = [name for name, form in FORMATS.items() if form == option]
+            raise UsageError(f"corpus must be {' or '.join(fitting)} with --{option}, got {', '.join(names)} "
+                             "(--corpus NAME)")  # fmt: skip
+        load(names[0], own)
+    for name in grid["model"] if "both" in grid.get("direction", ()) else ():
+        if name.partition(":")[0] == "mlp":
+            raise UsageError(f"direction must be forward for model {name}, whose window ends at the present, got both")
+
+
+def columns(fit, chosen: corpora.Corpus, model) -> dict[str, object]:
+    """What a training run of a corpus came to, beside its rival."""
+    found = {"accuracy": fit.score, "rival": chosen.rival_score, "majority": chosen.facts["majority"],
+             "method": chosen.rival, "loss": fit.loss, "baseline": fit.baseline, "updates_done": fit.updates,
+             "parameters": model.vector.size, "source": chosen.label}  # fmt: skip
+    return found | ({"status": fit.status} if fit.status else {})
+
+
+def accuracy_of_all(model, batches) -> float | None:
+    """Share of right answers at all steps of some batches, those that are not scored included; None if all are."""
+    if batches[0].scored is None or all(np.array_equal(batch.scored, batch.mask) for batch in batches):
+        return None
+    right = count = 0
+    for batch in batches:
+        output, _ = model.predict(batch.x, lengths=batch.lengths)
+        right += int(np.count_nonzero((output.argmax(axis=-1) == batch.target) & batch.mask))
+        count += int(np.count_nonzero(batch.mask))
+    return right / count
