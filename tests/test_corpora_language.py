@@ -165,7 +165,7 @@ def test_texts_that_are_no_texts(tmp_path, given):
     own = tmp_path / "own.txt"
     own.write_bytes(b"caf\xe9 caf\xe9")
     with pytest.raises(UsageError, match=r"own.txt must be UTF-8 text, got byte 0xe9"):
-        texts.check({"source": ["text"]}, {"text": str(own)})
+        texts.check({"source": ["text"], "text_length": [9]}, {"text": str(own)}, characters.corpus)
     own.write_text("aaaaaaaaaaaaaaaaaaaaaaaa")
     with pytest.raises(UsageError, match="must have at least two different characters, got 24 times"):
         characters.corpus("text", str(own))
