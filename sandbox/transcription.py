@@ -1,7 +1,7 @@
 """What an encoder-decoder writes for what was held out: how much of it is right, and where it looked.
 
 Corpora of sequences for sequences say in their facts what to read (`sources`) and all right ways to write it
-(`accepted`); corpora of one for many what to write for (`prompts`) and what counts as right (`right`, `cost`).
+(`accepted`); corpora of one for many what to write for (`prompts`) and what counts as right (`right`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from sandbox.errors import unknown
 from sandbox.seq2seq import Seq2Seq
 from sandbox.shapes import evenly, padded
 from sandbox.streams import stream
+from sandbox.tasks import ln
 
 __all__ = ["HOW", "alignment", "beside", "by_length", "held_against", "model_for", "transcribe", "written_for"]
 
@@ -156,7 +157,8 @@ def written_for(corpus, model, loss: float, seed: int, temperature: float = 1.0)
     Returns
     -------
     metrics : dict
-        `cost` as the corpus has it; of each way of decoding the share that is `right_...`, and of what was written
+        `bits` a symbol, and its rival's; `error_rate` of greedy decoding, and the rival's, None where there is no
+        one right way; of each way of decoding the share that is `right_...`, and of what was written
         for one and the same how much is `different_...`; `right_reference` as the corpus has it, the rival's score,
         `parameters`, and the label of the data.
     files : dict
@@ -166,7 +168,8 @@ def written_for(corpus, model, loss: float, seed: int, temperature: float = 1.0)
     titles, steps = facts["titles"], 2 * facts["longest"]
     written = {how: transcribe(model, facts["prompts"], steps=steps, how=how, rng=stream("probe", seed),
                                temperature=temperature) for how in HOW}  # fmt: skip
-    metrics = {"cost": facts["cost"](loss, written["greedy"]), "rival": corpus.rival_score}
+    metrics = {"bits": loss / ln(2), "rival": corpus.rival_score, "rival_error": facts["rival_error"]}
+    metrics["error_rate"] = scores(written["greedy"], facts["accepted"])[1] if "accepted" in facts else None
     for how, found in written.items():
         right = [facts["right"](number, symbols) for number, symbols in enumerate(found)]
         metrics[f"right_{how}"] = right.count(True) / len(right)
