@@ -14,7 +14,8 @@ from sandbox.transcription import held_against, model_for
     held_out=pairs.HELD_OUT,
     seeds=3, quick=dict(corpus=["transliteration"], hidden=[3], batch=[4], updates=[4], held_out=[4], seeds=1),
     presets={
-        "full": dict(corpus=["pronunciation"], hidden=[128], recurrent_dropout=[0.1], updates=[8000], held_out=[25_000]),
+        "full": dict(corpus=["pronunciation"], hidden=[128], recurrent_dropout=[0.1], updates=[8000],
+                     held_out=[25_000]),
         "scores": dict(attention=["none", "dot", "general", "additive"]),
         "direction": dict(direction=["forward", "both"]),
         "forcing": dict(forcing=["1", "0.75", "linear:4000:0.5"]),
