@@ -1,14 +1,13 @@
 """Forecasting real series, one step ahead and free-running, beside the same again and a ridge regression."""
 
-import numpy as np
-
 from sandbox import corpora
 from sandbox.axes import Axis
 from sandbox.corpora.series import DATA, files, reads
 from sandbox.experiment import experiment
-from sandbox.forecasts import horizons
+from sandbox.forecasts import horizons, naive, network
 from sandbox.report import Column, Picture, Table
 from sandbox.sources import SETTINGS
+from sandbox.stopping import EarlyStopping
 from sandbox.training import Recipe, Trainer, check, model_for
 
 
@@ -16,9 +15,9 @@ from sandbox.training import Recipe, Trainer, check, model_for
     model=["gru"],
     source=Axis(["seattle", "beijing", "sunspots", "mackey_glass", "stocks"], kind=str, choices=tuple(DATA),
                 help="the series; with gaps as zeros: beijing:zeros; one's own: series (--csv FILE --column NAME)"),
-    hidden=[32], layers=[1], dropout=[0.0], recurrent_dropout=[0.0],
+    hidden=[32], layers=[1], recurrent_dropout=[0.0],
     seq_len=[64], batch=[32], lr=[0.002], updates=[1000],
-    horizon=Axis([24], kind=int, minimum=1, maximum=1000, help="steps of the free-running forecast"),
+    horizon=Axis([12], kind=int, minimum=1, maximum=1000, help="steps of the free-running forecast"),
     dtype=["float32"],
     seeds=3, quick=dict(source=["seattle"], hidden=[3], seq_len=[8], batch=[4], updates=[6], horizon=[3], seeds=2),
     settings=SETTINGS[1:],
@@ -34,25 +33,25 @@ from sandbox.training import Recipe, Trainer, check, model_for
     ),
     picture=Picture(curve="forecast", series=["actual", "predicted"], x="step", y="value", seed="first"),
 )  # fmt: skip
-def forecasting(model, source, hidden, layers, dropout, recurrent_dropout, seq_len, batch, lr, updates, horizon, dtype,
-                seed, csv, column):  # fmt: skip
+def forecasting(model, source, hidden, layers, recurrent_dropout, seq_len, batch, lr, updates, horizon, dtype, seed,
+                csv, column):  # fmt: skip
     """Forecasting real series beside the same again and a ridge regression.
 
     The network says by how much the next value differs from this one (of stocks: the return itself). It learns from
-    random windows of seq_len steps and runs through the whole series when tested. Errors are in the series' unit.
+    random windows of seq_len steps until the last fifth of what is learned from gains no more, and keeps what was best
+    there; then it runs through the whole series. Errors are in the series' unit.
     """
     corpus = corpora.load("series", source=source, csv=csv, column=column)
-    facts, series = corpus.facts, corpus.facts["series"]
-    network = model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
-                        recurrent_dropout=recurrent_dropout, dtype=dtype)  # fmt: skip
-    recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
-    trainer = Trainer(network, corpus.task, recipe, seq_len=seq_len, seed=seed)
-    fit, ridge = trainer.run(), facts["ridge"]
-    ahead = horizons(series, horizon, max(seq_len, ridge.lags), {
-        "network": lambda x: network.forward(x.astype(dtype))[-1, :, 0].astype(np.float64),
-        "ridge": ridge, "naive": lambda x: np.zeros(x.shape[1])})  # fmt: skip
-    curves = fit.curves | {"horizon": ahead, "forecast": series.shown(trainer.forecast()["forecast"]["predicted"])}
-    return {"rmse": fit.score, "naive_rmse": corpus.rival_score, "ridge_rmse": facts["ridge_score"],
-            **{f"{name}_ahead".replace("network", "rmse"): ahead[name][-1] for name in ("network", "naive", "ridge")},
-            "unit": facts["unit"], "loss": fit.loss, "parameters": network.vector.size, "updates_done": fit.updates,
-            "data": corpus.label, **({"status": fit.status} if fit.status else {})}, curves  # fmt: skip
+    facts, series, ridge = corpus.facts, corpus.facts["series"], corpus.facts["ridge"]
+    trained = model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dtype=dtype, head_init="zeros",
+                        recurrent_dropout=recurrent_dropout)  # fmt: skip
+    recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 40))
+    stopping = EarlyStopping(trained, facts["tried"], recipe, seq_len=seq_len, seed=seed, patience=8)
+    fit, tester = stopping.run(), Trainer(trained, corpus.task, recipe, seq_len=seq_len, seed=seed)
+    loss, score = tester.evaluate()
+    ahead = horizons(series, horizon, max(seq_len, ridge.lags), rmse=network(trained), ridge=ridge, naive=naive)
+    curves = fit.curves | {"horizon": ahead, "forecast": series.shown(tester.forecast()["forecast"]["predicted"])}
+    return {"rmse": score, "naive_rmse": corpus.rival_score, "ridge_rmse": facts["ridge_score"], "unit": facts["unit"],
+            **{f"{name}_ahead": ahead[name][-1] for name in ("rmse", "naive", "ridge")}, "loss": loss,
+            "updates_kept": stopping.best[0], "parameters": trained.vector.size, "data": corpus.label,
+            **({"status": fit.status} if fit.status else {})}, curves  # fmt: skip

@@ -10,6 +10,7 @@ from sandbox.experiment import experiment
 from sandbox.midi import midi
 from sandbox.report import Column, Picture, Table
 from sandbox.streams import stream
+from sandbox.texts import spread
 from sandbox.training import Recipe, Trainer, check, model_for
 
 PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with, and of what follows
@@ -43,8 +44,8 @@ def music(model, chorales, transposed, hidden, layers, dropout, batch, lr, updat
     """
     corpus = corpora.load("chorales", transposed=transposed, most=chorales)
     task, alphabet = corpus.task, corpus.facts["alphabet"]
-    network = model_for(task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout, dtype=dtype,
-                        embedding=min(32, hidden))  # fmt: skip
+    network = spread(model_for(task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout, dtype=dtype,
+                               embedding=min(32, hidden)))  # fmt: skip
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit, voices = Trainer(network, task, recipe, seq_len=task.seq_len, seed=seed).run(), len(VOICES)
     fit.curves["evaluation"]["nats_per_step"] = [voices * loss for loss in fit.curves["evaluation"]["loss"]]

@@ -19,9 +19,11 @@ from sandbox.training import Recipe, Trainer, model_for
     check=lambda grid, settings: (check(grid, settings), classes.check(grid, settings)),
     table=Table(
         [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
-         Column("accuracy_all", oracle="rival_all", better="higher"), Column("majority", interval=False),
-         Column("loss", oracle="baseline", interval=False), Column("parameters", interval=False), Column("source")],
-        note="roles: accuracy on identifiers, accuracy all on all tokens; chunks: on all words",
+         Column("spelled", interval=False), Column("accuracy_all", oracle="rival_all", better="higher"),
+         Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
+         Column("parameters", interval=False), Column("source")],
+        note="roles: accuracy on identifiers, accuracy all on all tokens; chunks: on all words; spelled: the rival's "
+             "method on what the network reads",
         subject="a class at each step",
     ),
     picture=Picture(curve="evaluation", series="score", x="update", y="accuracy on held-out tokens", limits=(0, 1)),
@@ -41,4 +43,5 @@ def tagging(corpus, model, direction, layers, hidden, embedding, batch, lr, upda
     fit = trainer.run()
     return classes.columns(fit, chosen, network) | {
         "accuracy_all": classes.accuracy_of_all(network, trainer.held_out), "rival_all": chosen.facts["rival_all"],
+        "spelled": chosen.facts["spelled"],
     }, fit.curves  # fmt: skip

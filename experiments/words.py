@@ -4,7 +4,7 @@ import csv
 import io
 
 from sandbox import corpora, texts
-from sandbox.corpora.words import continuations, prompts
+from sandbox.corpora.words import continuations, corpus, prompts
 from sandbox.experiment import Setting, experiment
 from sandbox.kernels.activations import exp
 from sandbox.report import Column, Picture, Table
@@ -24,7 +24,7 @@ PROMPTS = "my lord | if i | the king of | what is the"
     presets={"full": dict(model=["gru"], text_length=[5_000_000], hidden=[192], updates=[4000])},
     settings=[texts.SETTING, Setting("prompt", "words to go on from, | between", parse=prompts, metavar="TEXT")],
     data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings)),
+    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),
     table=Table(
         [Column("perplexity", oracle="rival_perplexity", better="lower", verdict=True), Column("accuracy"),
          Column("loss", interval=False), Column("words", interval=False), Column("rare", interval=False),
@@ -43,18 +43,18 @@ def words(model, source, text_length, hidden, layers, dropout, recurrent_dropout
     Words that are seldom are one symbol, for the model and its rival. Batches go on where the one before stopped; the
     gradient passes through seq_len words. The learning rate falls along a cosine.
     """
-    corpus = corpora.load("words", source=source, text=text, most=text_length)
-    network = model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
-                        recurrent_dropout=recurrent_dropout, dtype=dtype)  # fmt: skip
+    found = corpora.load("words", source=source, text=text, most=text_length)
+    network = texts.spread(model_for(found.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
+                                     recurrent_dropout=recurrent_dropout, dtype=dtype))  # fmt: skip
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
-    fit = Trainer(network, corpus.task, recipe, seq_len=seq_len, seed=seed).run()
+    fit = Trainer(network, found.task, recipe, seq_len=seq_len, seed=seed).run()
     fit.curves["evaluation"]["perplexity"] = [float(exp(loss)) for loss in fit.curves["evaluation"]["loss"]]
     file = io.StringIO()
-    rows = [(each, rank + 1, *found) for each in prompt or prompts(PROMPTS)
-            for rank, found in enumerate(continuations(network, corpus.facts["alphabet"], each))]  # fmt: skip
+    rows = [(each, rank + 1, *word) for each in prompt or prompts(PROMPTS)
+            for rank, word in enumerate(continuations(network, found.facts["alphabet"], each))]  # fmt: skip
     csv.writer(file, lineterminator="\n").writerows([("prompt", "rank", "word", "probability"), *rows])
-    metrics = {"perplexity": float(exp(fit.loss)), "rival_perplexity": corpus.rival_score, "accuracy": fit.score,
-            "loss": fit.loss, "words": len(corpus.facts["alphabet"]), "rare": corpus.facts["rare"],
-            "parameters": network.vector.size, "updates_done": fit.updates, "data": corpus.label,
+    metrics = {"perplexity": float(exp(fit.loss)), "rival_perplexity": found.rival_score, "accuracy": fit.score,
+            "loss": fit.loss, "words": len(found.facts["alphabet"]), "rare": found.facts["rare"],
+            "parameters": network.vector.size, "updates_done": fit.updates, "data": found.label,
             **({"status": fit.status} if fit.status else {})}  # fmt: skip
     return metrics, fit.curves, {"continuations.csv": file.getvalue()}

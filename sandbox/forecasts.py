@@ -17,7 +17,7 @@ from sandbox.kernels import gemm
 from sandbox.kernels.linalg import solve
 from sandbox.kernels.reductions import mean
 
-__all__ = ["Ridge", "Series", "free_running", "horizons", "origins", "ridge", "rmse"]
+__all__ = ["Ridge", "Series", "free_running", "horizons", "naive", "network", "origins", "ridge", "rmse"]
 
 PENALTIES = tuple(10.0**power for power in range(-6, 6))
 SHOWN = 200  # steps of a curve that one can read
@@ -156,11 +156,21 @@ def origins(series: Series, horizon: int, context: int, most: int = 64) -> np.nd
     return np.unique(low + (high - low) * np.arange(most) // max(1, most - 1)) if high >= low else np.zeros(0, np.int64)
 
 
-def horizons(series: Series, horizon: int, context: int, forecasts: dict[str, Callable]) -> dict[str, np.ndarray]:
+def horizons(series: Series, horizon: int, context: int, **forecasts: Callable) -> dict[str, np.ndarray]:
     """`free_running` of several forecasts by name from the same origins: a curve over how far ahead they are."""
     starts = origins(series, horizon, context)
     found = {name: free_running(series, starts, horizon, context, forecast) for name, forecast in forecasts.items()}
     return {"ahead": np.arange(1, horizon + 1), **found}
+
+
+def naive(x: np.ndarray) -> np.ndarray:
+    """The simple forecast, to be fed back: a goal of 0 after the last step of x (T, B, D)."""
+    return np.zeros(x.shape[1])
+
+
+def network(model) -> Callable:
+    """A model with the head `every` as a forecast to be fed back; it runs through all that is shown each time."""
+    return lambda x: model.forward(x.astype(model.dtype))[-1, :, 0].astype(np.float64)
 
 
 def free_running(series: Series, starts: np.ndarray, horizon: int, context: int, forecast: Callable) -> np.ndarray:

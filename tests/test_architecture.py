@@ -231,7 +231,8 @@ EXEMPT = {
 NUMBER_PATHS = (
     "kernels/", "cells/", "diagnostics/", "layers/", "inits.py", "streams.py", "sources.py", "losses.py", "optim.py",
     "clipping.py", "omega.py", "model.py", "recipe.py", "training.py", "tasks/", "alphabet.py", "shapes.py", "corpora/",
-    "data/", "ngrams.py", "forecasts.py", "rivals.py", "spelling.py", "seq2seq/", "decoding.py", "edits.py",
+    "data/", "ngrams.py", "forecasts.py", "rivals.py", "spelling.py", "seq2seq/", "decoding.py", "edits.py", "texts.py",
+    "stopping.py",
     "transcription.py", "pairs.py",
 )  # fmt: skip
 

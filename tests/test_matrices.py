@@ -98,6 +98,15 @@ def test_what_is_not_finite_or_not_there_is_a_gap(tmp_path):
     assert content.named == (False, False) and (content.x, content.y) == ("column", "row")
 
 
+def test_a_point_without_all_of_it_is_left_out(tmp_path):
+    def partly(score, seed):
+        curve = alignment(score, seed)["alignment"]
+        return {"alignment": {name: curve[name] for name in NAMES if score != "dot" or name != "row_name"}}
+
+    content = matrices(made(tmp_path, partly, score=["dot", "additive"]), PICTURE)
+    assert [panel.title for panel in content.panels] == ["score additive, phone", "score additive, is"]
+
+
 def test_the_first_seed_with_a_result_is_shown(tmp_path):
     run = made(tmp_path, alignment, score=["dot"], seeds=(3, 5), fails=[("dot", 3)])
     content = matrices(run, PICTURE)

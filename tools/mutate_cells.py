@@ -36,6 +36,7 @@ MODEL_CHECKS = ("test_modules", "test_model")
 WINDOW_CHECKS = ("test_window",)
 MODEL = ("differentiate", "_run_segments", "_edges", "_mask", "_mean", "_spread", "noise_state", "set_noise_state",
          "_counts", "_within", "_cut")  # fmt: skip
+SEQ2SEQ = ("differentiate", "_read", "_write", "noise_state", "set_noise_state", "generators", "_shifted")
 
 
 @dataclass(frozen=True)
@@ -82,9 +83,14 @@ def parts():
         "rows": Target("sandbox/kernels/rows.py", functions_of("sandbox/kernels/rows.py"), MODEL_CHECKS),
         "dense": Target("sandbox/layers/dense.py", ("backward",), MODEL_CHECKS),
         "dense kernels": Target("sandbox/kernels/dense.py", functions_of("sandbox/kernels/dense.py"), MODEL_CHECKS),
-        "bidirectional": Target("sandbox/layers/bidirectional.py", ("backward", "_parted"), MODEL_CHECKS),
+        "bidirectional": Target("sandbox/layers/bidirectional.py", ("backward", "_parted", "_by_half"),
+                                MODEL_CHECKS + ("test_seq2seq",)),
         "stack": Target("sandbox/layers/stack.py", ("backward", "_by_layer", "_hide"), MODEL_CHECKS),
         "model": Target("sandbox/model.py", MODEL, MODEL_CHECKS),
+        "encoder": Target("sandbox/seq2seq/encoder.py", ("backward",), ("test_seq2seq",)),
+        "decoder": Target("sandbox/seq2seq/decoder.py", ("backward",), ("test_seq2seq",)),
+        "seq2seq": Target("sandbox/seq2seq/model.py", SEQ2SEQ, ("test_seq2seq",)),
+        "forcing": Target("sandbox/seq2seq/forcing.py", ("mixed",), ("test_seq2seq",)),
         "window": Target("sandbox/layers/window.py", ("backward", "_parameter_gradients", "_given", "_flat", "places"),
                          WINDOW_CHECKS),
         "window kernels": Target("sandbox/kernels/window.py", functions_of("sandbox/kernels/window.py"), WINDOW_CHECKS),
