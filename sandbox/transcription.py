@@ -129,7 +129,7 @@ def held_against(corpus, model) -> tuple[dict, dict, dict]:
         `exact` and `error_rate` of greedy decoding, `exact_beam` and `error_rate_beam` of a beam of 4, those of the
         rival, `parameters`, and the label of the data.
     curves : dict
-        `by_length`, and with an attention the `alignment` of three sources, a shorter, a middle and a longer one.
+        `by_length`, and with an attention the `alignment` of three sources: one of middle length and two longer ones.
     files : dict
         The alignments as tables.
     """
@@ -143,7 +143,7 @@ def held_against(corpus, model) -> tuple[dict, dict, dict]:
     curves, files = {"by_length": by_length(greedy, accepted, sources)}, {}
     if model.decoder.attention is not None:
         order = sorted(range(len(sources)), key=lambda row: len(sources[row]))
-        rows = [order[quarter * len(order) // 4] for quarter in (1, 2, 3)]
+        rows = [order[part * len(order) // 20] for part in (10, 14, 17)]
         found = [alignment(model, sources[row], greedy[row], facts["letters"], facts["symbols"])
                  for row in dict.fromkeys(rows)]  # fmt: skip
         curves["alignment"] = {name: [value for curve, _ in found for value in curve[name]] for name in found[0][0]}
