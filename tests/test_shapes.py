@@ -112,6 +112,14 @@ def test_a_series_is_predicted_behind_what_is_learned_from():
     assert held_out.x.shape == (40, 1, 1) and steps.tolist() == list(range(28, 38))
 
 
+def test_a_window_longer_than_the_text_is_refused():
+    task = shapes.language("text", TEXT, TEXT[:31], 11)
+    assert task.draw(stream("data", 1), 4, 102).x.shape == (102, 4)
+    for seq_len in (103, 150):
+        with pytest.raises(UsageError, match=f"seq_len must be below the 103 symbols of text .*, got {seq_len}"):
+            task.draw(stream("data", 1), 4, seq_len)
+
+
 def test_a_text_of_one_symbol_is_refused():
     with pytest.raises(UsageError, match="text held out of dull must have two different symbols, got 1"):
         shapes.language("dull", TEXT, np.zeros(9, np.int64), 11)
