@@ -164,6 +164,20 @@ def test_a_model_of_another_alphabet():
         fit(model_for(other, 0, cell="rnn", hidden=2), task, Recipe(**RECIPE))
 
 
+def test_a_corpus_is_of_the_file_as_it_is_now(tmp_path, monkeypatch):
+    monkeypatch.setenv("SANDBOX_DATA_DIR", str(tmp_path / "data"))
+    own = tmp_path / "own.tsv"
+    own.write_text("x\tann\nx\tbob\ny\tana\ny\tzoe\nx\tleo\n")
+    first = corpora.load("names", path=str(own))
+    assert corpora.load("names", path=str(own)) is first
+    own.write_text("x\tann\nx\tbob\ny\tana\ny\tzoe\nx\tleo\nz\tzed\n")
+    assert corpora.load("names", path=str(own)).facts["classes"] == ["x", "y", "z"]
+    vowels = corpora.load("vowels")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fetched.whl").write_text("")
+    assert corpora.load("vowels") is not vowels
+
+
 def test_a_corpus_says_whether_its_rival_is_beaten():
     task = shapes.classification("words", CODES, LABELS, 2, symbols=3)
     corpus = corpora.Corpus(task, "words", "a coin", 0.5)
