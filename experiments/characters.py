@@ -20,7 +20,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     seeds=3, quick=dict(model=["gru"], text_length=[3000], hidden=[4], seq_len=[12], batch=[4], updates=[6], seeds=2),
     presets={"full": dict(model=["gru"], hidden=[256], updates=[6000])},
     settings=[texts.SETTING], data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings)),
+    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpora.load)),
     table=Table(
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True), Column("accuracy"),
          Column("parameters", interval=False)],

@@ -24,7 +24,7 @@ PROMPTS = "my lord | if i | the king of | what is the"
     presets={"full": dict(model=["gru"], text_length=[5_000_000], hidden=[192], updates=[4000])},
     settings=[texts.SETTING, Setting("prompt", "words to go on from, | between", parse=prompts, metavar="TEXT")],
     data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings)),
+    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpora.load, "words")),
     table=Table(
         [Column("perplexity", oracle="rival_perplexity", better="lower", verdict=True), Column("accuracy"),
          Column("loss", interval=False), Column("words", interval=False), Column("rare", interval=False),

@@ -40,10 +40,15 @@ def reads(grid, settings):
             for name in grid["source"] if name != "text" or own}  # fmt: skip
 
 
-def check(grid, settings) -> None:
-    """Refuse a file that cannot be read, or is missing: part of an experiment's `check`."""
+def check(grid, settings, load=None, corpus="characters") -> None:
+    """Refuse a file that is missing or cannot be read: part of an experiment's `check`.
+
+    With `load`, which is `sandbox.corpora.load`, one of which the corpus of that name is not to be had, too.
+    """
     for name in grid["source"]:
         read(name, settings.get("text"))
+        if name == "text" and load is not None:
+            load(corpus, source=name, text=settings["text"], most=min(grid["text_length"]))
 
 
 def spread(model):

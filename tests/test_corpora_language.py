@@ -174,6 +174,14 @@ def test_texts_that_are_no_texts(tmp_path, given):
         words.corpus("text", str(own))
 
 
+@pytest.mark.parametrize(("content", "corpus"), [("a b", "characters"), ("a b c d e f g h i j k", "words")])
+def test_a_text_too_short_to_divide_is_refused_before_anything_runs(tmp_path, content, corpus):
+    own = tmp_path / f"{corpus}.txt"
+    own.write_text(content)
+    with pytest.raises(UsageError, match=f"text .* of {corpus} must have two different symbols"):
+        texts.check({"source": ["text"], "text_length": [1000]}, {"text": str(own)}, corpora.load, corpus)
+
+
 def test_vectors_of_symbols_are_as_large_as_noise():
     task = shapes.language("text", np.arange(50) % 7, np.arange(20) % 7, 7)
     plain = model_for(task, 0, hidden=3, embedding=16)
