@@ -43,8 +43,8 @@ def reads(grid, settings):
 
 def check(grid, settings, corpus) -> None:
     """Refuse a file that is missing or that no corpus can be made of: part of an experiment's `check`."""
-    for most in grid["text_length"] if "text" in grid["source"] else ():
-        corpus("text", settings.get("text"), most)
+    if "text" in grid["source"]:
+        corpus("text", settings.get("text"), min(grid["text_length"]))
 
 
 def spread(model):

@@ -13,6 +13,7 @@ from sandbox.errors import UsageError
 from sandbox.experiment import load
 from sandbox.forecasts import free_running, horizons, naive, network, origins, ridge, rmse
 from sandbox.midi import midi
+from sandbox.model import Model
 from sandbox.ngrams import markov, witten_bell
 from sandbox.sources import topics
 from sandbox.stopping import EarlyStopping
@@ -176,6 +177,14 @@ def test_texts_that_are_no_texts(tmp_path, given):
     own.write_text("1 2 3")
     with pytest.raises(UsageError, match="text of words must have words, got 0"):
         words.corpus("text", str(own))
+
+
+@pytest.mark.parametrize(("content", "corpus"), [("a b", "characters"), ("a b c d e f g h i j k", "words")])
+def test_a_text_too_short_to_divide_is_refused_before_anything_runs(tmp_path, content, corpus):
+    own = tmp_path / f"{corpus}.txt"
+    own.write_text(content)
+    with pytest.raises(UsageError, match=f"text .* of {corpus} must have two different symbols"):
+        texts.check({"source": ["text"], "text_length": [1000]}, {"text": str(own)}, corpora.load, corpus)
 
 
 def test_vectors_of_symbols_are_as_large_as_noise():
@@ -406,9 +415,18 @@ def test_the_simple_forecast_stays_where_it_is():
     assert curve["ahead"].tolist() == [1, 2, 3] and np.array_equal(curve["naive"], curve["again"])
 
 
+def test_a_series_that_stands_still_as_long_as_it_is_learned_from():
+    values = np.array([3.0] * 50 + [4.0, 5.0, 4.0, 3.0, 3.0])[:, None, None]
+    found = series.of_values(values)
+    assert found.first == 44 and found.step == found.unit == 1.0
+    assert found.goal[49:54, 0].tolist() == [1.0, 1.0, -1.0, -1.0, 0.0]
+
+
 def test_no_origin_where_there_is_no_room():
     found, _ = made()
-    assert not len(origins(found, 30, 5)) and np.isnan(horizons(found, 30, 5, naive=naive)["naive"]).all()
+    model = Model(found.x.shape[2], 1, cell="rnn", hidden=3, head="every", rng=stream("init", 0))
+    said = horizons(found, 30, 5, naive=naive, rmse=network(model))
+    assert not len(origins(found, 30, 5)) and np.isnan(said["naive"]).all() and np.isnan(said["rmse"]).all()
 
 
 def test_several_series_are_held_out_side_by_side():
@@ -467,6 +485,9 @@ def test_a_column_of_ones_own(tmp_path, given):
     read = series.reads(grid, settings)
     assert read["series"] == (corpus.label, "") and read["stocks"][0] == "generated prices" and read["stocks"][1]
     series.files(grid, settings)
+    own.write_text("day,sold\n" + "1,2\n2,3\n" * 9 + "3,3\n")
+    with pytest.raises(UsageError, match="column 'sold' of .*own.csv must have at least 20 values, .* got 19"):
+        series.files(grid, settings)
     own.write_text("day,sold\n1,2\n2,x\n")
     with pytest.raises(UsageError, match="must be a number in each line, got 'x' in line 3"):
         series.files(grid, settings)

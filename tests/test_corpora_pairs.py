@@ -326,3 +326,10 @@ def test_stand_ins_are_named(tmp_path, monkeypatch):
     found = pairs.reads({"corpus": ["pronunciation", "naming"]}, {})
     assert [label for label, _ in found.values()] == ["generated words", "generated names"]
     assert all("is not fetched" in note for _, note in found.values())
+
+
+def test_a_file_of_one_source_is_refused_before_anything_runs(tmp_path):
+    path = tmp_path / "one.tsv"
+    path.write_text("cat\tK AE T\ncat\tK AA T\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="data of pronunciation must have two sequences at least, got 1"):
+        pairs.check({"corpus": ["pronunciation"], "held_out": [5]}, {"tsv": str(path)})
