@@ -179,12 +179,12 @@ def test_texts_that_are_no_texts(tmp_path, given):
         words.corpus("text", str(own))
 
 
-@pytest.mark.parametrize(("content", "corpus"), [("a b", "characters"), ("a b c d e f g h i j k", "words")])
-def test_a_text_too_short_to_divide_is_refused_before_anything_runs(tmp_path, content, corpus):
-    own = tmp_path / f"{corpus}.txt"
+@pytest.mark.parametrize(("content", "module"), [("a b", characters), ("a b c d e f g h i j k", words)])
+def test_a_text_too_short_to_divide_is_refused_before_anything_runs(tmp_path, content, module):
+    own = tmp_path / "own.txt"
     own.write_text(content)
-    with pytest.raises(UsageError, match=f"text .* of {corpus} must have two different symbols"):
-        texts.check({"source": ["text"], "text_length": [1000]}, {"text": str(own)}, corpora.load, corpus)
+    with pytest.raises(UsageError, match="text .* must have two different symbols"):
+        texts.check({"source": ["text"], "text_length": [1000]}, {"text": str(own)}, module.corpus)
 
 
 def test_vectors_of_symbols_are_as_large_as_noise():
