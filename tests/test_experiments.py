@@ -64,7 +64,7 @@ def test_an_experiment_is_a_function_of_scalars(name):
     function = load(name)
     point = {axis: values[0] for axis, values in function.quick.items() if axis != "seeds"}
     point = {axis: point.get(axis, rule.default[0]) for axis, rule in function.axes.items()}
-    metrics, curves = function(**point, seed=0)
+    metrics, curves, *_ = function(**point, seed=0)
     assert metrics and all(len(set(map(len, curve.values()))) == 1 for curve in curves.values())
 
 
