@@ -14,11 +14,9 @@ from sandbox.corpora._pairs import corpus_of
 
 __all__ = ["corpus"]
 
-RIVAL = "letter between two"
-
 
 def corpus(path=None, most: int | None = 2000) -> Corpus:
     """Words to phones; `path` is a file of one's own, `most` the most words that are held out."""
     found = data.load("cmudict", path)
     ways = {tuple(word): ways for word, ways in found.records.items() if word and all(ways)}
-    return corpus_of("pronunciation", ways, found.label, rival=RIVAL, most=most, paper="CMU Pronouncing Dictionary")
+    return corpus_of("pronunciation", ways, found.label, most=most, paper="CMU Pronouncing Dictionary")

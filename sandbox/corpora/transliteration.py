@@ -15,14 +15,11 @@ from sandbox.corpora._pairs import corpus_of
 
 __all__ = ["corpus", "ways_of"]
 
-RIVAL = "letter between two"
-
 
 def corpus(path=None, most: int | None = 2000) -> Corpus:
     """Names to names; `path` is a file of pairs of one's own, `most` the most names that are held out."""
     found = data.load("transliteration", path)
-    return corpus_of("transliteration", ways_of(found.records), found.label, rival=RIVAL, least=3, most=most,
-                     paper="pycountry")  # fmt: skip
+    return corpus_of("transliteration", ways_of(found.records), found.label, most=most, paper="pycountry")
 
 
 def ways_of(pairs) -> dict[str, list[str]]:
