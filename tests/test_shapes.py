@@ -157,6 +157,19 @@ def test_answers_of_batches_of_different_size_count_the_same():
     assert scores == pytest.approx([scores[0]] * 4, abs=1e-15)
 
 
+def test_a_model_whose_states_grow_follows_no_stream():
+    for carry in (True, False):
+        task = shapes.language("text", TEXT, TEXT[:31], 11, carry=carry)
+        model = model_for(task, 0, cell="transformer:heads=2", hidden=4)
+        if carry:
+            with pytest.raises(
+                UsageError, match="model must be recurrent or a window .* got transformer:heads"
+            ):
+                Trainer(model, task, Recipe(**RECIPE), seq_len=5, seed=0)
+        else:
+            assert fit(model, task, Recipe(**RECIPE), seq_len=5).updates == 4
+
+
 def test_a_model_of_another_alphabet():
     task = shapes.classification("words", CODES, LABELS, 2, symbols=3)
     other = shapes.classification("words", CODES, LABELS, 2, symbols=4)
