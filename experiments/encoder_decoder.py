@@ -10,14 +10,15 @@ from sandbox.transcription import held_against, model_for
 @experiment(
     corpus=pairs.corpus("pronunciation", "transliteration"),
     attention=pairs.ATTENTION, direction=["both"], cell=["gru"], hidden=[64], recurrent_dropout=[0.2],
-    forcing=pairs.FORCING, batch=[64], lr=[0.005], updates=[2500],
+    forcing=pairs.FORCING, batch=[64], lr=[0.005], updates=[4000],
     held_out=pairs.HELD_OUT,
     seeds=3, quick=dict(corpus=["transliteration"], hidden=[3], batch=[4], updates=[4], held_out=[4], seeds=1),
     presets={
-        "full": dict(corpus=["pronunciation"], hidden=[128], updates=[15_000], held_out=[25_000]),
+        "full": dict(corpus=["pronunciation"], hidden=[128], recurrent_dropout=[0.1], updates=[8000],
+                     held_out=[25_000]),
         "scores": dict(attention=["none", "dot", "general", "additive"]),
         "direction": dict(direction=["forward", "both"]),
-        "forcing": dict(forcing=["1", "0.75", "linear:2500:0.5"]),
+        "forcing": dict(forcing=["1", "0.75", "linear:4000:0.5"]),
     },
     settings=[pairs.SETTING], data=pairs.reads, check=pairs.check,
     table=Table(

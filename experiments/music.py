@@ -20,7 +20,7 @@ PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with
     model=["gru", "lstm"],
     chorales=Axis([1000], kind=int, minimum=5, maximum=1000, help="most chorales, from the first"),
     transposed=Axis([0], kind=int, minimum=0, maximum=11, help="keys up and keys down that each is learned in as well"),
-    hidden=[128], layers=[1], dropout=[0.0],
+    hidden=[128], layers=[1], recurrent_dropout=[0.0],
     batch=[16], lr=[0.003], updates=[600],
     temperature=Axis([0.8], kind=float, above=0, help="of the sample"),
     dtype=["float32"],
@@ -36,7 +36,7 @@ PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with
     ),
     picture=Picture(curve="evaluation", series=["nats_per_step"], x="update", y="nats a step", baseline="rival_nats"),
 )  # fmt: skip
-def music(model, chorales, transposed, hidden, layers, dropout, batch, lr, updates, temperature, dtype, seed):
+def music(model, chorales, transposed, hidden, layers, recurrent_dropout, batch, lr, updates, temperature, dtype, seed):
     """A language model of four-part chorales beside Markov chains.
 
     A step's soprano, alto, tenor and bass are four symbols, so that the sum of their -ln p is that of the whole step.
@@ -44,8 +44,8 @@ def music(model, chorales, transposed, hidden, layers, dropout, batch, lr, updat
     """
     corpus = corpora.load("chorales", transposed=transposed, most=chorales)
     task, alphabet = corpus.task, corpus.facts["alphabet"]
-    network = spread(model_for(task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout, dtype=dtype,
-                               embedding=min(32, hidden)))  # fmt: skip
+    network = spread(model_for(task, seed, cell=model, hidden=hidden, layers=layers, dtype=dtype,
+                               recurrent_dropout=recurrent_dropout, embedding=min(32, hidden)))  # fmt: skip
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit, voices = Trainer(network, task, recipe, seq_len=task.seq_len, seed=seed).run(), len(VOICES)
     fit.curves["evaluation"]["nats_per_step"] = [voices * loss for loss in fit.curves["evaluation"]["loss"]]

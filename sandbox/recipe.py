@@ -108,7 +108,7 @@ def check_fit(model, task, recipe, seq_len):
         _check_direction(model.stack.direction, task, recipe.piece, seq_len)
         if task.stream and getattr(model.stack, "grows", False):
             rule = f"recurrent or a window for task {task.name}, whose sequences never end"
-            raise UsageError(f"model must be {rule}, got {model.stack.name} with states of all steps")
+            raise UsageError(f"model must be {rule}, got one with states of all steps so far ({model.stack.name})")
     for name in ("window", "checkpoint_every"):
         _check_piece(name, getattr(recipe, name), seq_len)
     if recipe.omega:

@@ -4,7 +4,7 @@ import numpy as np
 
 from sandbox import data
 from sandbox.axes import Axis
-from sandbox.errors import UsageError
+from sandbox.errors import UsageError, shorten
 from sandbox.sources import SETTINGS
 
 __all__ = ["MOST", "SETTING", "SOURCES", "check", "divided", "length", "read", "reads", "source", "spread"]
@@ -29,7 +29,8 @@ def length():
 def read(source, text=None):
     """The records of a source of texts, which for the source `text` is the user's file."""
     if (source == "text") != (text is not None):
-        raise UsageError(f"source text must be given together with --text FILE, got source {source} and file {text}")
+        got = f"source {source} and {'no file' if text is None else shorten(text)}"
+        raise UsageError(f"source text must be given together with --text FILE, got {got}")
     return data.load("shakespeare" if text else source, text)
 
 
@@ -40,15 +41,10 @@ def reads(grid, settings):
             for name in grid["source"] if name != "text" or own}  # fmt: skip
 
 
-def check(grid, settings, load=None, corpus="characters") -> None:
-    """Refuse a file that is missing or cannot be read: part of an experiment's `check`.
-
-    With `load`, which is `sandbox.corpora.load`, one of which the corpus of that name is not to be had, too.
-    """
-    for name in grid["source"]:
-        read(name, settings.get("text"))
-        if name == "text" and load is not None:
-            load(corpus, source=name, text=settings["text"], most=min(grid["text_length"]))
+def check(grid, settings, corpus) -> None:
+    """Refuse a file that is missing or that no corpus can be made of: part of an experiment's `check`."""
+    if "text" in grid["source"]:
+        corpus("text", settings.get("text"), min(grid["text_length"]))
 
 
 def spread(model):

@@ -1,7 +1,7 @@
 """What an encoder-decoder writes for what was held out: how much of it is right, and where it looked.
 
 Corpora of sequences for sequences say in their facts what to read (`sources`) and all right ways to write it
-(`accepted`); corpora of one for many what to write for (`prompts`) and what counts as right (`right`, `cost`).
+(`accepted`); corpora of one for many what to write for (`prompts`) and what counts as right (`right`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from sandbox.errors import unknown
 from sandbox.seq2seq import Seq2Seq
 from sandbox.shapes import evenly, padded
 from sandbox.streams import stream
+from sandbox.tasks import ln
 
 __all__ = ["HOW", "alignment", "beside", "by_length", "held_against", "model_for", "transcribe", "written_for"]
 
@@ -128,7 +129,7 @@ def held_against(corpus, model) -> tuple[dict, dict, dict]:
         `exact` and `error_rate` of greedy decoding, `exact_beam` and `error_rate_beam` of a beam of 4, those of the
         rival, `parameters`, and the label of the data.
     curves : dict
-        `by_length`, and with an attention the `alignment` of three sources, a shorter, a middle and a longer one.
+        `by_length`, and with an attention the `alignment` of three sources: one of middle length and two longer ones.
     files : dict
         The alignments as tables.
     """
@@ -142,7 +143,7 @@ def held_against(corpus, model) -> tuple[dict, dict, dict]:
     curves, files = {"by_length": by_length(greedy, accepted, sources)}, {}
     if model.decoder.attention is not None:
         order = sorted(range(len(sources)), key=lambda row: len(sources[row]))
-        rows = [order[quarter * len(order) // 4] for quarter in (1, 2, 3)]
+        rows = [order[part * len(order) // 20] for part in (10, 14, 17)]
         found = [alignment(model, sources[row], greedy[row], facts["letters"], facts["symbols"])
                  for row in dict.fromkeys(rows)]  # fmt: skip
         curves["alignment"] = {name: [value for curve, _ in found for value in curve[name]] for name in found[0][0]}
@@ -156,7 +157,8 @@ def written_for(corpus, model, loss: float, seed: int, temperature: float = 1.0)
     Returns
     -------
     metrics : dict
-        `cost` as the corpus has it; of each way of decoding the share that is `right_...`, and of what was written
+        `bits` a symbol, and its rival's; `error_rate` of greedy decoding, and the rival's, None where there is no
+        one right way; of each way of decoding the share that is `right_...`, and of what was written
         for one and the same how much is `different_...`; `right_reference` as the corpus has it, the rival's score,
         `parameters`, and the label of the data.
     files : dict
@@ -166,7 +168,8 @@ def written_for(corpus, model, loss: float, seed: int, temperature: float = 1.0)
     titles, steps = facts["titles"], 2 * facts["longest"]
     written = {how: transcribe(model, facts["prompts"], steps=steps, how=how, rng=stream("probe", seed),
                                temperature=temperature) for how in HOW}  # fmt: skip
-    metrics = {"cost": facts["cost"](loss, written["greedy"]), "rival": corpus.rival_score}
+    metrics = {"bits": loss / ln(2), "rival": corpus.rival_score, "rival_error": facts["rival_error"]}
+    metrics["error_rate"] = scores(written["greedy"], facts["accepted"])[1] if "accepted" in facts else None
     for how, found in written.items():
         right = [facts["right"](number, symbols) for number, symbols in enumerate(found)]
         metrics[f"right_{how}"] = right.count(True) / len(right)

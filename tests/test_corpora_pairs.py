@@ -7,7 +7,7 @@ import pytest
 
 from sandbox import corpora, data, edits, pairs, shapes
 from sandbox.alphabet import END, Alphabet
-from sandbox.corpora import _letters, captions, naming, pronunciation, transliteration
+from sandbox.corpora import _letters, _trigrams, captions, naming, pronunciation, transliteration
 from sandbox.errors import UsageError
 from sandbox.streams import stream
 from sandbox.training import Recipe, Trainer
@@ -167,15 +167,22 @@ def test_captions_and_the_name_of_the_nearest_picture(given):
     learned = shapes.split(20)[0]
     near = [min(learned, key=lambda other: (abs(other - row), other)) for row in held_out]
     wrong = sum(names[one] != names[other] for one, other in zip(held_out, near, strict=True))
-    assert corpus.rival_score == wrong / (2 * len(held_out)) and corpus.better == "lower"
+    assert corpus.facts["rival_error"] == wrong / (2 * len(held_out)) and corpus.better == "lower"
+    model = _trigrams.Trigrams([corpus.facts["symbols"].encode(names[row]) for row in learned], 5)
+    costs = [model.cost(corpus.facts["symbols"].encode(names[row])) for row in held_out]
+    assert corpus.rival_score == pytest.approx(sum(costs) / np.log(2) / (3 * len(held_out)))
     dark = tuple(corpus.facts["symbols"].encode(["DOT", "DARK"]))
     for number, title in enumerate(corpus.facts["titles"]):
         assert corpus.facts["right"](number, dark) == (title == "DOT DARK")
+    model = model_for(corpus.task, 0, hidden=4, kind="vector")
+    metrics, _ = written_for(corpus, model, 1.0, 0)
+    written = transcribe(model, corpus.facts["prompts"], steps=4)
+    assert metrics["error_rate"] == edits.scores(written, corpus.facts["accepted"])[1] > metrics["rival_error"]
     assert corpus.task.held_out(3, 1)[0].x.shape == (1, 3, 784) and corpus.task.symbols is None
 
 
 def test_a_trigram_by_hand():
-    model = naming.Trigrams([np.array([2, 3])], 4)  # a name "ab" of letters a, b, END and START
+    model = _trigrams.Trigrams([np.array([2, 3])], 4)  # a name "ab" of letters a, b, END and START
     one = (1 + 3 * 0.25) / (3 + 3)
     two = (1 + one) / (1 + 1)
     assert model.chance((), 2) == one and model.chance((1,), 2) == two and model.chance((1, 1), 2) == (1 + two) / 2
@@ -193,7 +200,7 @@ def test_names_and_their_judge(given):
     facts, symbols = corpus.facts, corpus.facts["symbols"]
     assert facts["reference"] == 1.0 and facts["titles"] == ["others"] * 20 + ["vowels"] * 20
     assert facts["right"](0, tuple(symbols.encode("bbc"))) and not facts["right"](0, tuple(symbols.encode("aea")))
-    assert facts["right"](20, tuple(symbols.encode("aea"))) and facts["cost"](2.0, None) == 2.0 / np.log(2)
+    assert facts["right"](20, tuple(symbols.encode("aea")))
     batches = corpus.task.held_out(4, 1)
     assert all(batch.x.shape[0] == 1 for batch in batches) and corpus.task.symbols == 2
     assert 0 < corpus.rival_score < np.log2(len(symbols))
@@ -271,7 +278,11 @@ def test_one_for_many_in_three_ways(given):
     corpus = naming.corpus()
     model, fit = trained(corpus, 120, hidden=12, kind="vector")
     metrics, files = written_for(corpus, model, fit.loss, 0)
-    assert metrics["cost"] == pytest.approx(fit.loss / np.log(2)) and metrics["rival"] == corpus.rival_score
+    assert (
+        metrics["error_rate"] is None
+        and metrics["bits"] == pytest.approx(fit.loss / np.log(2))
+        and metrics["rival"] == corpus.rival_score
+    )
     assert metrics["different_greedy"] == metrics["different_beam"] == 2 / 40 < metrics["different_sampled"]
     assert metrics["right_sampled"] > 0.6 and written_for(corpus, model, fit.loss, 0) == (metrics, files)
     assert written_for(corpus, model, fit.loss, 1)[1] != files

@@ -132,7 +132,7 @@ def test_exploding_reports_where_single_precision_overflows_and_what_clipping_tu
     assert metrics["cosine_value"] < 0.99
 
 
-@pytest.mark.parametrize("name", [name for name in NAMES if "source" in load(name).axes])
+@pytest.mark.parametrize("name", [name for name in NAMES if {"source", "init"} <= set(load(name).axes)])
 def test_every_source_and_dtype_runs(name, tmp_path):
     flags = ["--quick", "--source", "all", "--dtype", "all", "--init", "all", "--cell", "rnn"]
     rows, _ = run(name, tmp_path, *flags)
