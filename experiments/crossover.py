@@ -32,7 +32,7 @@ from sandbox.training import Recipe, Trainer, check, model_within
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True),
          Column("hidden", interval=False), Column("parameters_used", "parameters", interval=False),
          Column("work", "multiply-adds/char", interval=False), Column("kept", "kept/char", interval=False)],
-        note="work: of a forward pass, with attention's 2 T hidden; kept: numbers for the backward pass; rival: 5-gram",
+        note="work: of a forward pass, of attention (T + 1) hidden; kept: numbers for the backward pass; rival: 5-gram",
         subject="recurrence or attention; times: sandbox bench crossover",
     ),
     picture=Picture(metric="bits_per_char", against="seq_len", x="length of the context (characters)", y="bits/char"),
