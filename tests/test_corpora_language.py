@@ -533,3 +533,10 @@ def test_the_same_bits_twice(name, point, files, given):
     assert repr(one) == repr(two)
     kept = one[2] if len(one) > 2 else {}
     assert sorted(kept) == files and all(kept.values())
+
+
+def test_the_work_of_causal_attention_is_that_of_the_steps_it_sees(given):
+    short, long = (load("crossover").function(
+        "transformer", "python", 300, T, 3500, 1, 8, 1, 0.01, "float32", 0, None)[0] for T in (1, 5))  # fmt: skip
+    seen = [1 + 2 + 3 + 4 + 5, 5 * 1]  # keys of all queries, each in a score and in a mean
+    assert (long["work"] - short["work"]) * 5 == 2 * (seen[0] - seen[1]) * long["hidden"]
