@@ -28,8 +28,8 @@ PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with
     presets={"full": dict(transposed=[5], hidden=[256], updates=[2000])},
     check=check, data=lambda grid, settings: {"chorales": (data.label("chorales"), data.note("chorales"))},
     table=Table(
-        [Column("nats_per_step", oracle="rival_nats", better="lower", verdict=True), Column("accuracy"),
-         Column("parameters", interval=False)],
+        [Column("nats_per_step", oracle="rival_nats", better="lower", verdict=True),
+         Column("ngram_nats", "5-gram", interval=False), Column("accuracy"), Column("parameters", interval=False)],
         note="-ln p of a quarter note's four pitches, in chorales that are held out; rival: a Markov chain for each "
              "voice; sample.mid goes on from the beginning of a chorale",
         subject="four voices, one after the other",
@@ -54,6 +54,7 @@ def music(model, chorales, transposed, hidden, layers, recurrent_dropout, batch,
     found = sampled(writer, *writer.start(opening(piece[:PROMPT], alphabet)), steps=voices * WRITTEN, end=None,
                     rng=stream("probe", seed), temperature=temperature)  # fmt: skip
     sample = np.concatenate([piece[:PROMPT], steps(found.symbols[:, 0], alphabet)])
-    return {"nats_per_step": voices * fit.loss, "rival_nats": corpus.rival_score, "accuracy": fit.score,
+    return {"nats_per_step": voices * fit.loss, "rival_nats": corpus.rival_score,
+            "ngram_nats": corpus.facts["ngram"], "accuracy": fit.score,
             "parameters": network.vector.size, "updates_done": fit.updates, "data": corpus.label,
             **({"status": fit.status} if fit.status else {})}, fit.curves, {"sample.mid": midi(sample)}  # fmt: skip

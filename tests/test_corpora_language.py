@@ -247,6 +247,49 @@ def test_the_rival_of_chorales_is_a_chain_for_each_voice(given):
     assert chorales.corpus().rival_score == pytest.approx(expected, rel=1e-13)
 
 
+def test_what_is_held_out_is_not_learned_in_another_key(given, rng_pieces):
+    held_out = shapes.split(len(rng_pieces))[1]
+    copied = next(row for row in range(len(rng_pieces)) if row not in held_out)
+    rng_pieces[copied] = np.concatenate([rng_pieces[copied][:5], rng_pieces[held_out[0]][3:12] + 2])
+    given(rng_pieces)
+    learned = chorales.corpus().facts["learned"]
+    assert copied not in learned and len(learned) == len(rng_pieces) - len(held_out) - 1
+    rng_pieces[copied] = rng_pieces[copied][:12]  # seven steps in common
+    given(rng_pieces)
+    assert copied in chorales.corpus().facts["learned"]
+
+
+@pytest.fixture
+def rng_pieces():
+    rng = stream("probe", 5)
+    return [50 + np.floor(20 * rng.random((14, 4))).astype(np.int64) for _ in range(12)]
+
+
+def test_the_n_gram_of_chorales_sees_all_voices_and_no_other_chorale(given, rng_pieces):
+    given(rng_pieces)
+    facts = chorales.corpus().facts
+    alphabet = facts["alphabet"]
+    texts_of = {name: [chorales.serial(rng_pieces[row], alphabet).tolist() for row in facts[name]]
+                for name in ("learned", "held_out")}  # fmt: skip
+    start = [-1] * 5
+    joined = [symbol for each in texts_of["learned"] for symbol in [*start, *each]]
+    counts = [Counter(tuple(joined[at : at + k]) for at in range(len(joined) - k + 1)) for k in range(1, 6)]
+
+    def share(history, symbol, k):
+        if k == 0:
+            return 1 / (len(alphabet) + 1)
+        history = history[len(history) - k + 1 :]
+        followed = {gram: n for gram, n in counts[k - 1].items() if gram[:-1] == tuple(history)}
+        low, total = share(history[1:] if history else history, symbol, k - 1), sum(followed.values())
+        if not total:
+            return low
+        return (followed.get((*history, symbol), 0) + len(followed) * low) / (total + len(followed))
+
+    costs = [-np.log(share([*start, *each[:at]], each[at], 5)) for each in texts_of["held_out"]
+             for at in range(len(each))]  # fmt: skip
+    assert facts["ngram"] == pytest.approx(4 * np.mean(costs), rel=1e-12)
+
+
 def test_a_sample_has_each_voice_in_its_turn(given):
     given(PIECES)
     corpus = chorales.corpus()
