@@ -6,11 +6,11 @@ from sandbox import corpora
 from sandbox.corpora.reverse import batch_of
 from sandbox.decoding import greedy, matches
 from sandbox.experiment import experiment
+from sandbox.families.transcription import model_for
 from sandbox.kernels.reductions import mean
 from sandbox.report import Column, Picture, Table
 from sandbox.streams import stream
 from sandbox.training import Recipe, Trainer
-from sandbox.transcription import model_for
 
 SAMPLES = 100  # of each length
 

@@ -1,10 +1,11 @@
 """A language model of characters beside n-grams: bits a character on held-out text, and a sample of what it writes."""
 
-from sandbox import corpora, texts
+from sandbox import corpora
 from sandbox.alphabet import RARE
 from sandbox.corpora.characters import LN2, corpus
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.experiment import experiment
+from sandbox.families import texts
 from sandbox.report import Column, Picture, Table
 from sandbox.saved import save_model
 from sandbox.streams import stream

@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from sandbox import corpora, texts
+from sandbox import corpora
 from sandbox.axes import Axis
 from sandbox.corpora.characters import LN2, corpus
 from sandbox.experiment import experiment
+from sandbox.families import texts
 from sandbox.kernels.reductions import total
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer, check, model_within

@@ -7,10 +7,10 @@ from sandbox.axes import Axis
 from sandbox.corpora.chorales import VOICES, InTurn, opening, steps
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.experiment import experiment
+from sandbox.families.texts import spread
 from sandbox.midi import midi
 from sandbox.report import Column, Picture, Table
 from sandbox.streams import stream
-from sandbox.texts import spread
 from sandbox.training import Recipe, Trainer, check, model_for
 
 PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with, and of what follows

@@ -2,8 +2,8 @@
 
 import pytest
 
-from sandbox import classes
 from sandbox.errors import UsageError
+from sandbox.families import classes
 
 
 @pytest.mark.parametrize(

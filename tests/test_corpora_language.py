@@ -5,16 +5,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sandbox import corpora, data, shapes, texts
+from sandbox import corpora, data, shapes
 from sandbox.alphabet import RARE
 from sandbox.corpora import characters, chorales, series, words
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.errors import UsageError
 from sandbox.experiment import load
-from sandbox.forecasts import free_running, horizons, naive, network, origins, ridge, rmse
+from sandbox.families import texts
 from sandbox.midi import midi
 from sandbox.model import Model
-from sandbox.ngrams import markov, witten_bell
+from sandbox.rivals.forecasts import free_running, horizons, naive, network, origins, ridge, rmse
+from sandbox.rivals.ngrams import markov, witten_bell
 from sandbox.sources import topics
 from sandbox.stopping import EarlyStopping
 from sandbox.streams import stream

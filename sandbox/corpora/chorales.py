@@ -5,8 +5,8 @@ step is four symbols, soprano, alto, tenor, bass, each a voice and a pitch or re
 of the next symbol has then the exact likelihood of whole steps, whose -ln p is the sum of four, in nats a step.
 Division: by chorale, 20 % held out; those that share eight steps in a row, in any key, with one that is held out are
 not learned from (14 of 292). What is learned from may be transposed, each chorale up and down. Rival: a Markov chain of
-order 1 for each voice (`sandbox.ngrams.markov`), about 8.5 nats a step. A stronger one is beside it, the n-gram model
-of order 5 over the same symbols, which sees the voices above and the step before.
+order 1 for each voice (`sandbox.rivals.ngrams.markov`), about 8.5 nats a step. A stronger one is beside it, the n-gram
+model of order 5 over the same symbols, which sees the voices above and the step before.
 """
 
 import numpy as np
@@ -15,7 +15,7 @@ from sandbox import data, shapes
 from sandbox.alphabet import Alphabet
 from sandbox.corpora import Corpus
 from sandbox.kernels.reductions import mean
-from sandbox.ngrams import markov, witten_bell
+from sandbox.rivals.ngrams import markov, witten_bell
 
 __all__ = ["REST", "VOICES", "InTurn", "corpus", "opening", "serial", "steps"]
 

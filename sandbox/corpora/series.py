@@ -30,9 +30,9 @@ from sandbox import data, shapes, tasks
 from sandbox.corpora import Corpus
 from sandbox.errors import UsageError, shorten, unknown
 from sandbox.files import contents, read_column
-from sandbox.forecasts import Series, ridge, rmse
 from sandbox.kernels.activations import log_array, sinpi_array
 from sandbox.kernels.reductions import mean
+from sandbox.rivals.forecasts import Series, ridge, rmse
 from sandbox.streams import stream
 
 __all__ = ["DATA", "corpus", "files", "of_values", "reads", "waves"]

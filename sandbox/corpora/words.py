@@ -3,7 +3,7 @@
 Source: as of `characters`, in lower case, cut into words (letters and apostrophes) and the marks `.,;:!?`. Words that
 occur fewer than 5 times in what is learned from are one word, `<rare>`: of all of Shakespeare some 8 400 are left.
 Division: the last tenth is held out. Rival: the n-gram model of order 2, which backs off to how frequent a word is
-(`sandbox.ngrams`), in perplexity, exp of the mean of -ln p; of orders 1 to 3 the best on Shakespeare.
+(`sandbox.rivals.ngrams`), in perplexity, exp of the mean of -ln p; of orders 1 to 3 the best on Shakespeare.
 """
 
 import csv
@@ -15,11 +15,11 @@ import numpy as np
 from sandbox import shapes
 from sandbox.alphabet import RARE, Alphabet
 from sandbox.corpora import Corpus
+from sandbox.corpora._texts import MOST, divided, read
 from sandbox.errors import UsageError, shorten
 from sandbox.kernels.activations import exp, exp_array
 from sandbox.kernels.reductions import mean, total
-from sandbox.ngrams import witten_bell
-from sandbox.texts import MOST, divided, read
+from sandbox.rivals.ngrams import witten_bell
 
 __all__ = ["LEAST", "continuations", "corpus", "prompts", "table", "tokens"]
 
