@@ -202,8 +202,8 @@ NUMPY = {
     # exact or rounded once
     "abs", "clip", "floor", "frexp", "isfinite", "isnan", "ldexp", "maximum", "minimum", "signbit", "sqrt",
     # order, not arithmetic
-    "argmax", "argmin", "argsort", "array_equal", "bincount", "count_nonzero", "flatnonzero", "lexsort", "may_share_memory",
-    "nonzero", "sort", "unique",
+    "argmax", "argmin", "argsort", "array_equal", "bincount", "count_nonzero", "flatnonzero", "lexsort",
+    "may_share_memory", "nonzero", "sort", "unique",
     # files
     "load", "savez",
     # what is said about it
