@@ -20,7 +20,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     seq_len=[100], batch=[32], lr=[0.004], updates=[3000],
     dtype=["float32"],
     seeds=3, quick=dict(model=["gru"], text_length=[3000], hidden=[4], seq_len=[12], batch=[4], updates=[6], seeds=2),
-    presets={"full": dict(model=["gru"], hidden=[256], updates=[6000])},
+    presets={"full": dict(model=["gru"], hidden=[384], lr=[0.003], updates=[3000])},
     settings=[texts.SETTING], data=texts.reads,
     check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),
     table=Table(
