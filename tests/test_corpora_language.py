@@ -540,7 +540,7 @@ def test_a_column_of_ones_own(tmp_path, given):
 # Training --------------------------------------------------------------------------------------------------------
 
 
-def test_early_stopping_keeps_what_was_best():
+def test_early_stopping_keeps_what_was_best(tmp_path):
     found, _ = made()
     task = shapes.forecasting("s", found.x, found.first, goal=found.goal, score=lambda o, b: 0.0, baseline=1.0)
     recipe = Recipe(updates=200, batch=2, lr=0.05, evaluate_every=5)
@@ -551,6 +551,9 @@ def test_early_stopping_keeps_what_was_best():
     assert trainer.best == (5 * int(np.argmin(losses)), min(losses)) and 0 < fit.updates < 200
     assert fit.updates == trainer.best[0] + 15 and losses[-1] > min(losses)
     assert Trainer(model, task, recipe, seq_len=20, seed=0).evaluate()[0] == min(losses)
+    with pytest.raises(UsageError, match="checkpoint must be None with early stopping"):
+        trainer.save(tmp_path / "half.npz")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
