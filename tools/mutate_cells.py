@@ -113,6 +113,7 @@ PART = "any part will do whose power of two exists, and no exponent is above 102
 SHARED = "by how many threads something is done changes no bit, and plain Python shares nothing out"
 MORE_ROWS = "more rows than are asked for are only work"
 FILLED = "an array that is filled before it is read may be any"
+NO_QUERY = "columns that stand for no query are read by none"
 NO_ROWS = "a product of no rows does nothing"
 SAVED = "what a single segment, or another head, does not need is only work"
 EQUIVALENT = {
@@ -133,6 +134,19 @@ EQUIVALENT = {
     ("attention", "backward", "threads.share(", "threads.share("): SHARED,
     ("attention", "backward", "da, product =", "(len(counts), 0)"): "of products there is no such gradient",
     ("attention", "_joined", "kv", "rows[0]  ->  rows[1]"): "keys and values are as many",
+    ("attention kernels", "_panels", "return", ""): MORE_ROWS,
+    (
+        "attention kernels",
+        "forward",
+        "top[p, l], Z[p, l]",
+        "(-np.inf, 0)",
+    ): "it is multiplied by 0 at the first chunk",
+    ("attention kernels", "forward", "_score(", "min(wide, i)  ->  wide"): NO_QUERY,
+    ("attention kernels", "backward", "if n == 0:", "if n == 0:  ->  if False:"): "without keys nothing is added",
+    ("attention kernels", "weights", "T, wide =", "VECTORS * "): "as plain Python a panel may be of any width",
+    ("attention kernels", "_turn", "for j in", "min(j_first + APART, rows)  ->  rows"): MORE_ROWS,
+    ("attention kernels", "_hide", "for j in", ""): "earlier keys are hidden from no query",
+    ("attention kernels", "_go_on", "top[l] =", "row[l] > top[l]  ->  row[l] >="): "of two equal numbers any will do",
     ("norm", "backward", "threads.share(", "COST * x.size"): SHARED,
     ("norm", "_elementwise", "threads.share(", "COST * size"): SHARED,
     ("norm", "_elementwise", "size =", "flat[0]"): "all arrays are of one size",

@@ -117,9 +117,9 @@ class Attention(Module):
         """w (T, B, S) of the last forward pass: made now, of the queries and keys it was given; None before it."""
         if self._last is None:
             return None
-        (_, d, scale, q, q_at, k, k_at, keys, _, *others), tops, sums, _, _ = self._last
+        (_, d, scale, q, q_at, k, k_at, _, _, a, _, counts), tops, sums, _, _ = self._last
         w = np.zeros((*q.shape[:2], len(k)), self.dtype)
-        attention.weights(gemm.product(self.dtype), d, scale, q, q_at, k, k_at, *others, tops, sums, w)
+        attention.weights(gemm.product(self.dtype), d, scale, q, q_at, k, k_at, a, counts, tops, sums, w)
         return w
 
     def backward(self, dcontext, accumulate=False):
