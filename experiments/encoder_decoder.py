@@ -1,23 +1,24 @@
 """A sequence for a sequence of another length: what a vector of fixed size holds of it, and what attention adds."""
 
-from sandbox import pairs
 from sandbox.experiment import experiment
+from sandbox.families import pairs
+from sandbox.families.transcription import held_against, model_for
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer
-from sandbox.transcription import held_against, model_for
 
 
 @experiment(
     corpus=pairs.corpus("pronunciation", "transliteration"),
     attention=pairs.ATTENTION, direction=["both"], cell=["gru"], hidden=[64], recurrent_dropout=[0.2],
-    forcing=pairs.FORCING, batch=[64], lr=[0.005], updates=[2500],
+    forcing=pairs.FORCING, batch=[64], lr=[0.005], updates=[4000],
     held_out=pairs.HELD_OUT,
-    seeds=3, quick=dict(hidden=[3], batch=[4], updates=[4], held_out=[4], seeds=1),
+    seeds=3, quick=dict(corpus=["transliteration"], hidden=[3], batch=[4], updates=[4], held_out=[4], seeds=1),
     presets={
-        "full": dict(corpus=["pronunciation"], hidden=[128], updates=[15_000], held_out=[25_000]),
+        "full": dict(corpus=["pronunciation"], hidden=[128], recurrent_dropout=[0.1], updates=[8000],
+                     held_out=[25_000]),
         "scores": dict(attention=["none", "dot", "general", "additive"]),
         "direction": dict(direction=["forward", "both"]),
-        "forcing": dict(forcing=["1", "0.75", "linear:2500:0.5"]),
+        "forcing": dict(forcing=["1", "0.75", "linear:4000:0.5"]),
     },
     settings=[pairs.SETTING], data=pairs.reads, check=pairs.check,
     table=Table(
@@ -28,14 +29,15 @@ from sandbox.transcription import held_against, model_for
              "most often stands for; baseline: shares of symbols",
         subject="encoder-decoder",
     ),
-    picture=Picture(curve="by_length", series="exact", x="length of the source", y="share exact", limits=(0, 1)),
+    picture=Picture(curve="alignment", series="weight", matrix="position", labels=("written", "letter"), each="word",
+                    x="read", y="written", limits=(0, 1), title="where attention looks while a word is written"),
 )  # fmt: skip
 def encoder_decoder(corpus, attention, direction, cell, hidden, recurrent_dropout, forcing, batch, lr, updates,
                     held_out, seed, tsv):  # fmt: skip
     """A sequence for a sequence of another length.
 
     Trains an encoder-decoder with teacher forcing, then lets it write what was held out, greedily and with a beam.
-    `alignment.tsv` says where attention looked while one of them was written. Columns: docs/columns.md.
+    `alignment.tsv` says where attention looked while three of them were written. Columns: docs/columns.md.
     """
     chosen = pairs.load(corpus, held_out, tsv)
     model = model_for(chosen.task, seed, cell=cell, hidden=hidden, direction=direction, attention=attention,

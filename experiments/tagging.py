@@ -1,7 +1,7 @@
 """A class at each step: what a second direction, which has seen what comes behind, is worth."""
 
-from sandbox import classes
 from sandbox.experiment import experiment
+from sandbox.families import classes
 from sandbox.recipe import check
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer, model_for
@@ -20,8 +20,8 @@ from sandbox.training import Recipe, Trainer, model_for
     table=Table(
         [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
          Column("spelled", interval=False), Column("accuracy_all", oracle="rival_all", better="higher"),
-         Column("majority", interval=False),
-         Column("loss", oracle="baseline", interval=False), Column("parameters", interval=False), Column("source")],
+         Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
+         Column("parameters", interval=False), Column("source")],
         note="roles: accuracy on identifiers, accuracy all on all tokens; chunks: on all words; spelled: the rival's "
              "method on what the network reads",
         subject="a class at each step",

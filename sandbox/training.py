@@ -27,7 +27,7 @@ from sandbox.recipe import Recipe, check, check_fit, require_memory
 from sandbox.report import progress
 from sandbox.streams import stream
 
-__all__ = ["Fit", "Recipe", "Trainer", "check", "fit", "model_for"]
+__all__ = ["Fit", "Recipe", "Trainer", "check", "fit", "model_for", "model_within"]
 
 RECORDS = 250  # points of a long run's training curve: so many at least, and fewer than twice as many
 SLOPES = {"tanh": lambda h: 1 - h * h, "sigmoid": lambda h: h * (1 - h), "relu": lambda h: (h > 0).astype(h.dtype),
@@ -393,6 +393,29 @@ def model_for(task, seed, **arguments) -> Model:
         arguments = {"symbols": task.symbols} | arguments
     return Model(width, task.output_size, rng=stream("init", seed), noise=stream("dropout", seed),
                  **({"head": task.head} | arguments))  # fmt: skip
+
+
+def model_within(parameters, task, seed, *, multiple=4, **arguments) -> Model:
+    """The widest `model_for` a task with at most so many parameters: its width is a multiple of `multiple`.
+
+    Raises
+    ------
+    UsageError
+        The narrowest has more.
+    """
+
+    def size(hidden):
+        return model_for(task, seed, hidden=hidden, **arguments).vector.size
+
+    if size(multiple) > parameters:
+        raise UsageError(f"parameters must be at least {size(multiple)} for this model, got {parameters}")
+    low, high = 1, 2
+    while size(high * multiple) <= parameters:
+        low, high = high, 2 * high
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (middle, high) if size(middle * multiple) <= parameters else (low, middle)
+    return model_for(task, seed, hidden=low * multiple, **arguments)
 
 
 class _LiveLine:

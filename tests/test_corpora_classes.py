@@ -5,9 +5,11 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sandbox import classes, corpora, data, experiment, rivals, shapes, spelling
+from sandbox import corpora, data, experiment, shapes, spelling
 from sandbox.alphabet import RARE
 from sandbox.errors import UsageError
+from sandbox.families import classes
+from sandbox.rivals import classes as rivals
 from sandbox.training import fit, model_for
 
 NAMES = {"x": ["anna", "bea", "vaniv", "nan", "ana"], "y": ["otto", "bob", "toto", "tom", "oto"]}

@@ -1,16 +1,27 @@
 """Pairs: what they are divided into, what counts as right, what methods without memory reach, and what models write."""
 
+import itertools
+
 import numpy as np
 import pytest
 
-from sandbox import corpora, data, edits, pairs
+from sandbox import corpora, data, edits, shapes
 from sandbox.alphabet import END, Alphabet
-from sandbox.corpora import _letters, captions, naming, pronunciation, transliteration
+from sandbox.corpora import captions, naming, pronunciation, transliteration
 from sandbox.errors import UsageError
-from sandbox.shapes import split
+from sandbox.families import pairs
+from sandbox.families.transcription import (
+    alignment,
+    beside,
+    by_length,
+    held_against,
+    model_for,
+    transcribe,
+    written_for,
+)
+from sandbox.rivals import letters, trigrams
 from sandbox.streams import stream
 from sandbox.training import Recipe, Trainer
-from sandbox.transcription import alignment, beside, by_length, held_against, model_for, transcribe, written_for
 
 
 def codes(*words):
@@ -55,15 +66,33 @@ def test_either_of_two_ways_is_right():
 def test_letters_are_aligned_with_none_one_and_two_symbols():
     sources = codes("ab", "b", "a", "ba", "aab", "cab", "bca", "c", "bc")  # a is 5, b is 6 7, c is silent
     targets = [np.array(sum(([[5], [6, 7], []][letter] for letter in source), []), np.int64) for source in sources]
-    found = _letters.align(sources, targets)
+    found = letters.align(sources, targets)
     assert [many.tolist() for many in found] == [[[1, 2, 0][letter] for letter in source] for source in sources]
+
+
+def test_the_best_alignment_is_the_best_of_all():
+    rng = stream("probe", 5)
+    log_t, log_n = np.log(rng.random((3, 8))), np.log(rng.random((3, 3)))
+    sources = [np.floor(3 * rng.random(n)).astype(np.int64) for n in (1, 2, 3, 4, 4)]
+    targets = [5 + np.floor(3 * rng.random(m)).astype(np.int64) for m in (2, 0, 5, 4, 7)]
+
+    def value(source, target, many):
+        ends = np.cumsum(many)
+        return sum(log_n[a, k] + log_t[a, target[end - k : end]].sum()
+                   for a, k, end in zip(source, many, ends, strict=True))  # fmt: skip
+
+    found = letters._best(*shapes.padded(sources), *shapes.padded(targets), log_t, log_n)
+    for b, (source, target) in enumerate(zip(sources, targets, strict=True)):
+        ways = [many for many in itertools.product(range(3), repeat=len(source)) if sum(many) == len(target)]
+        best = max(ways, key=lambda many: value(source, target, many))
+        assert tuple(found[: len(source), b]) == best and not found[len(source) :, b].any()
 
 
 def test_more_than_two_symbols_a_letter_are_left_out():
     sources, targets = codes("a", "ab", "b"), [np.array([5, 5, 5]), np.array([5, 6]), np.array([6])]
-    found = _letters.align(sources, targets)
+    found = letters.align(sources, targets)
     assert found[0] is None and [many.tolist() for many in found[1:]] == [[1, 1], [1]]
-    assert _letters.rules(sources, targets)(np.array([0, 1])) == (5, 6)
+    assert letters.rules(sources, targets)(np.array([0, 1])) == (5, 6)
 
 
 def test_the_neighbours_decide_and_without_them_the_letter():
@@ -71,11 +100,11 @@ def test_the_neighbours_decide_and_without_them_the_letter():
     words, said = ("ce", "ca", "ca", "ace", "aca", "ea"), {"a": 1, "e": 2}
     targets = [np.array([said.get(letter, 8 if word[at + 1 : at + 2] == "e" else 9) for at, letter in enumerate(word)])
                for word in words]  # fmt: skip
-    write = _letters.rules(codes(*words), targets)
+    write = letters.rules(codes(*words), targets)
     assert write(codes("ce")[0]) == (8, 2) and write(codes("ca")[0]) == (9, 1)
     assert write(codes("acca")[0]) == (1, 9, 9, 1)
     assert write(codes("aza")[0]) == (1, 1)  # z was never seen
-    assert _letters.rules(codes(*words), targets, reach=0)(codes("ce")[0]) == (9, 2)
+    assert letters.rules(codes(*words), targets, reach=0)(codes("ce")[0]) == (9, 2)
 
 
 # Corpora ---------------------------------------------------------------------------------------------------------
@@ -104,7 +133,7 @@ def test_words_are_divided_and_any_pronunciation_is_right(given):
 
 
 def test_what_no_rule_gives_counts_against_the_rival(given):
-    held_out = split(len(WORDS))[1]
+    held_out = shapes.split(len(WORDS))[1]
     odd = {WORDS[row] for row in held_out[:5]}
     given({word: [(*word.upper(), "Z") if word in odd else tuple(word.upper())] for word in WORDS})
     corpus = pronunciation.corpus()
@@ -116,7 +145,7 @@ def test_names_that_differ_in_capitals_alone_are_one(given):
     given([("Ab", "АБ"), ("aB", "аб"), ("AB", "ав"), ("Å", "О"), ("A\u030a", "о"), ("b", "б"), ("bb", "бб")])
     corpus = transliteration.corpus()
     assert sum(len(batch.lengths) for batch in corpus.task.held_out(9, 9)) == 1
-    assert corpus.task.symbols == len(corpus.facts["letters"]) == 2 and "<rare>" in corpus.facts["letters"].symbols
+    assert corpus.task.symbols == len(corpus.facts["letters"]) == 3
     ways = transliteration.ways_of(data.load("transliteration").records)
     assert ways == {"ab": ["аб", "ав"], "å": ["о"], "b": ["б"], "bb": ["бб"]}
 
@@ -143,20 +172,27 @@ def test_captions_and_the_name_of_the_nearest_picture(given):
     given((images, names))
     corpus = captions.corpus()
     assert corpus.facts["symbols"].symbols == ("<end>", "<start>", "DARK", "DOT", "LIGHT")
-    held_out = split(20)[1]
+    held_out = shapes.split(20)[1]
     assert [prompt[0, 0] for prompt in corpus.facts["prompts"]] == [10 * row / 255.0 for row in held_out]
-    learned = split(20)[0]
+    learned = shapes.split(20)[0]
     near = [min(learned, key=lambda other: (abs(other - row), other)) for row in held_out]
     wrong = sum(names[one] != names[other] for one, other in zip(held_out, near, strict=True))
-    assert corpus.rival_score == wrong / (2 * len(held_out)) and corpus.better == "lower"
+    assert corpus.facts["rival_error"] == wrong / (2 * len(held_out)) and corpus.better == "lower"
+    model = trigrams.Trigrams([corpus.facts["symbols"].encode(names[row]) for row in learned], 5)
+    costs = [model.cost(corpus.facts["symbols"].encode(names[row])) for row in held_out]
+    assert corpus.rival_score == pytest.approx(sum(costs) / np.log(2) / (3 * len(held_out)))
     dark = tuple(corpus.facts["symbols"].encode(["DOT", "DARK"]))
     for number, title in enumerate(corpus.facts["titles"]):
         assert corpus.facts["right"](number, dark) == (title == "DOT DARK")
+    model = model_for(corpus.task, 0, hidden=4, kind="vector")
+    metrics, _ = written_for(corpus, model, 1.0, 0)
+    written = transcribe(model, corpus.facts["prompts"], steps=4)
+    assert metrics["error_rate"] == edits.scores(written, corpus.facts["accepted"])[1] > metrics["rival_error"]
     assert corpus.task.held_out(3, 1)[0].x.shape == (1, 3, 784) and corpus.task.symbols is None
 
 
 def test_a_trigram_by_hand():
-    model = naming.Trigrams([np.array([2, 3])], 4)  # a name "ab" of letters a, b, END and START
+    model = trigrams.Trigrams([np.array([2, 3])], 4)  # a name "ab" of letters a, b, END and START
     one = (1 + 3 * 0.25) / (3 + 3)
     two = (1 + one) / (1 + 1)
     assert model.chance((), 2) == one and model.chance((1,), 2) == two and model.chance((1, 1), 2) == (1 + two) / 2
@@ -172,9 +208,9 @@ def test_names_and_their_judge(given):
            "others": ["b" * n + "c" * m for n in range(1, 6) for m in range(1, 6)]})  # fmt: skip
     corpus = naming.corpus()
     facts, symbols = corpus.facts, corpus.facts["symbols"]
-    assert facts["judged"] == 1.0 and facts["titles"] == ["others"] * 20 + ["vowels"] * 20
+    assert facts["reference"] == 1.0 and facts["titles"] == ["others"] * 20 + ["vowels"] * 20
     assert facts["right"](0, tuple(symbols.encode("bbc"))) and not facts["right"](0, tuple(symbols.encode("aea")))
-    assert facts["right"](20, tuple(symbols.encode("aea"))) and facts["score"](2.0, None) == 2.0 / np.log(2)
+    assert facts["right"](20, tuple(symbols.encode("aea")))
     batches = corpus.task.held_out(4, 1)
     assert all(batch.x.shape[0] == 1 for batch in batches) and corpus.task.symbols == 2
     assert 0 < corpus.rival_score < np.log2(len(symbols))
@@ -210,9 +246,10 @@ def test_an_encoder_decoder_learns_to_spell(given):
     assert curves["by_length"] == {"length": [2], "exact": [metrics["exact"]], "sources": [20]}
     again, _ = trained(corpus, 250, hidden=16, attention="dot", direction="both")
     assert np.array_equal(again.vector, model.vector) and held_against(corpus, again) == (metrics, curves, files)
-    steps, *weights = curves["alignment"].values()
-    assert steps == [1, 2, 3] and np.sum(weights, axis=0) == pytest.approx([1, 1, 1], abs=1e-6)
-    assert files["alignment.tsv"].startswith("\t") and files["alignment.tsv"].count("\n") == 4
+    found = curves["alignment"]
+    assert len(set(found["word"])) == 3 and set(found["word"]) <= set(WORDS)
+    assert all(len(column) == 3 * 3 * 2 for column in found.values())  # three words, three symbols, two letters
+    assert files["alignment.tsv"].startswith("\t") and files["alignment.tsv"].count("\n") == 3 * 4 + 2
 
 
 def test_an_alignment_has_a_column_for_each_letter_and_a_row_for_each_symbol(given):
@@ -221,9 +258,14 @@ def test_an_alignment_has_a_column_for_each_letter_and_a_row_for_each_symbol(giv
     letters, symbols = corpus.facts["letters"], corpus.facts["symbols"]
     model = model_for(corpus.task, 0, hidden=4, attention="additive")
     curve, text = alignment(model, letters.encode("aba"), symbols.encode("BA").tolist(), letters, symbols)
-    assert list(curve) == ["step", "1 a", "2 b", "3 a"] and curve["step"] == [1, 2, 3]
-    assert [line.split("\t")[0] for line in text.splitlines()] == ["", "B", "A", "<end>"]
-    assert text.splitlines()[0] == "\ta\tb\ta" and text.splitlines()[2].split("\t")[2] == f"{curve['2 b'][1]:.3f}"
+    assert curve["step"] == [1, 1, 1, 2, 2, 2, 3, 3, 3] and curve["position"] == 3 * [1, 2, 3]
+    assert "".join(curve["letter"]) == 3 * "aba" and curve["written"] == ["B"] * 3 + ["A"] * 3 + ["<end>"] * 3
+    weights = np.array(curve["weight"]).reshape(3, 3)
+    assert weights.sum(axis=1) == pytest.approx([1, 1, 1], abs=1e-6) and (weights > 0).all()
+    assert set(curve["word"]) == {"aba"}
+    rows = [line.split("\t") for line in text.splitlines()]
+    assert rows[0] == ["", "a", "b", "a"] and [row[0] for row in rows[1:]] == ["B", "A", "<end>"]
+    assert rows[2][2] == f"{weights[1, 1]:.3f}"
 
 
 def test_what_is_written_does_not_depend_on_the_batch(given):
@@ -246,7 +288,11 @@ def test_one_for_many_in_three_ways(given):
     corpus = naming.corpus()
     model, fit = trained(corpus, 120, hidden=12, kind="vector")
     metrics, files = written_for(corpus, model, fit.loss, 0)
-    assert metrics["score"] == pytest.approx(fit.loss / np.log(2)) and metrics["rival"] == corpus.rival_score
+    assert (
+        metrics["error_rate"] is None
+        and metrics["bits"] == pytest.approx(fit.loss / np.log(2))
+        and metrics["rival"] == corpus.rival_score
+    )
     assert metrics["different_greedy"] == metrics["different_beam"] == 2 / 40 < metrics["different_sampled"]
     assert metrics["right_sampled"] > 0.6 and written_for(corpus, model, fit.loss, 0) == (metrics, files)
     assert written_for(corpus, model, fit.loss, 1)[1] != files
@@ -290,3 +336,10 @@ def test_stand_ins_are_named(tmp_path, monkeypatch):
     found = pairs.reads({"corpus": ["pronunciation", "naming"]}, {})
     assert [label for label, _ in found.values()] == ["generated words", "generated names"]
     assert all("is not fetched" in note for _, note in found.values())
+
+
+def test_a_file_of_one_source_is_refused_before_anything_runs(tmp_path):
+    path = tmp_path / "one.tsv"
+    path.write_text("cat\tK AE T\ncat\tK AA T\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="data of pronunciation must have two sequences at least, got 1"):
+        pairs.check({"corpus": ["pronunciation"], "held_out": [5]}, {"tsv": str(path)})

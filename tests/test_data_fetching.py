@@ -78,7 +78,7 @@ def test_a_server_without_ranges_sends_all_again(server, folder):
     folder.mkdir()
     (folder / f"{ARCHIVE.file}.part").write_bytes(DATA[:1000])
     fetching.fetch(ARCHIVE)
-    assert (folder / ARCHIVE.file).read_bytes() == DATA
+    assert (folder / ARCHIVE.file).read_bytes() == DATA and len(server.requests()) == 1
 
 
 @pytest.mark.parametrize("part", [b"x" * 1000, b"x" * len(DATA), b"x" * (len(DATA) + 1), b""])
@@ -137,14 +137,17 @@ sys.path.insert(0, sys.argv[1])
 from package_index import pinned
 from sandbox.data import fetching
 with open(sys.argv[2], "rb") as file:
-    print(fetching.fetch(pinned(file.read()), say=lambda text: None)[1])
+    print(fetching.fetch(pinned(file.read()), say=lambda text: print(text, flush=True))[1])
 """
 
 
 def test_two_processes_fetch_one_file_once(server, folder, tmp_path):
     (tmp_path / "copy").write_bytes(DATA)
     command = [sys.executable, "-c", SCRIPT, str(Path(__file__).parent), str(tmp_path / "copy")]
-    processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+    folder.mkdir()
+    with fetching._turn(folder, None):  # so that neither is done before the other begins
+        processes = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(2)]
+        assert all(process.stdout.readline().startswith("waiting for another process") for process in processes)
     said = sorted(process.communicate(timeout=60)[0].strip() for process in processes)
     assert said == ["False", "True"] and len(server.requests()) == 1
     assert (folder / ARCHIVE.file).read_bytes() == DATA

@@ -19,8 +19,9 @@ import sandbox.report.spec
 from sandbox.cli import cli
 from sandbox.errors import UsageError
 from sandbox.experiment import experiment
-from sandbox.report import Picture, Table, panels
-from sandbox.report.panels import MOST_LINES, MOST_PANELS, STRETCHES, WINDOW, NothingToDraw, picture_of, plan
+from sandbox.report import Picture, Table, choice
+from sandbox.report.choice import picture_of
+from sandbox.report.panels import MOST_LINES, MOST_PANELS, STRETCHES, WINDOW, NothingToDraw, plan
 from sandbox.report.picture import COLOURS, MARKERS, decade_ticks, default_path, figure, render, save, save_quietly
 from sandbox.results import RunWriter, load
 from sandbox.sweep import Point, Row
@@ -665,9 +666,9 @@ def test_a_curve_that_is_no_default_can_be_drawn(tmp_path, monkeypatch):
         assert done.exit_code == 0, done.output
         assert Path(done.output.split()[1]).name == f"{curve}.png"
     found = load(next(tmp_path.glob("results/length/*")))
-    training = panels.picture_of_curve(found, "training")
+    training = choice.picture_of_curve(found, "training")
     assert training.series == (("loss",), ("gradient_norm",)) and training.events == "clipped" and training.baseline
-    forecast = panels.picture_of_curve(found, "forecast")
+    forecast = choice.picture_of_curve(found, "forecast")
     assert forecast.seed == "first" and forecast.series == (("actual", "predicted"),)
     with pytest.raises(UsageError, match="unknown curve 'trainin'; did you mean 'training'"):
-        panels.picture_of_curve(found, "trainin")
+        choice.picture_of_curve(found, "trainin")

@@ -232,6 +232,19 @@ def test_gradient_where_some_inputs_are_own_answers(attention):
 
 
 @pytest.mark.plain_python
+def test_an_answer_takes_the_place_of_the_symbol_behind_it():
+    class Coins:
+        def random(self, shape):
+            assert shape == (3, 2)
+            return np.array([[0.4, 0.6], [0.5, 0.3], [0.9, 0.1]])
+
+    inputs, answers = np.array([[1, 1], [2, 3], [4, 5], [6, 7]]), np.array([[12, 13], [14, 15], [16, 17], [18, 19]])
+    found = forcing.mixed(inputs, answers, 0.5, Coins())
+    assert found.tolist() == [[1, 1], [2, 13], [14, 5], [16, 7]]
+    assert inputs[1, 1] == 3
+
+
+@pytest.mark.plain_python
 def test_forcing_all_is_plain():
     plain = Problem(cell="lstm")
     found, gradient = plain.differentiate(), plain.model.gradient

@@ -449,7 +449,7 @@ def test_names_of_models():
     assert {"mlp", "lstm"} <= set(bodies.names()) and "mlp" in bodies.kinds() and "lstm" not in bodies.kinds()
     found = [bodies.canonical(name) for name in ("mlp:1", "mlp:window=3", "rnn:activation=relu", "lstm")]
     assert found == ["mlp", "mlp:3", "rnn:relu", "lstm"]
-    refused("unknown model 'mlq'; did you mean 'mlp'?", bodies.canonical, "mlq")
+    refused("unknown model 'mpl'; did you mean 'mlp'?", bodies.canonical, "mpl:8")
     axis = vocabulary.declare("model", ["mlp:8", "gru"])
     assert axis.resolve("mlp:1,mlp:4,lstm:cifg") == ["mlp", "mlp:4", "lstm:cifg"]
     assert axis.resolve("all") == bodies.names()
@@ -477,7 +477,9 @@ def test_the_commands_know_it():
     text = CliRunner().invoke(cli, ["describe", "mlp:8", "--hidden", "32"]).output
     assert text.startswith("mlp:8   ") and "h_t = relu(z_t)" in text and module.PAPER in text
     assert "layers.0.W  64 x 32  2048" in text and text.splitlines()[-1].split() == ["total", "2113"]
-    (line,) = [line for line in CliRunner().invoke(cli, ["cells"]).output.splitlines() if line.startswith("mlp")]
+    lines = CliRunner().invoke(cli, ["cells"]).output.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == bodies.names()
+    (line,) = [line for line in lines if line.startswith("mlp")]
     assert line.split()[:5] == ["mlp", "-", "-", "4160", "window=1"] and line.endswith(module.PAPER)
     result = CliRunner().invoke(cli, ["describe", "mlp:0"])
     assert result.exit_code == 2 and result.output.startswith("error: window must be a whole number from 1")

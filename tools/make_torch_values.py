@@ -4,6 +4,8 @@ tests/data/torch_values.npz: outputs and gradients of PyTorch's own RNN, LSTM an
 and keep PyTorch's layout; tests/test_layers.py maps them to this project's.
 tests/data/torch_optimisers.npz: a vector after each of five updates by PyTorch's optimisers, `name/after`, with what
 went in; tests/test_optim.py repeats them.
+tests/data/torch_attention.npz: outputs and gradients of MultiheadAttention, LayerNorm and TransformerEncoderLayer,
+`module/array`; tests/test_transformer.py maps them.
 
 Needs PyTorch (2.13.0 made the stored files), which no other part of the project does.
 """
@@ -104,9 +106,62 @@ def optimisers():
     return found
 
 
+S, HEADS, INNER = 6, 3, 24  # a width of 6 for three heads, and a perceptron four times as wide
+MASKS = {"": (None, False), " padded": (LENGTHS, False), " causal": (None, True), " both": (LENGTHS, True)}
+
+
+def attention():
+    """All arrays by name; of padded sequences nothing flows into steps behind their length."""
+    import torch
+
+    def gelu(x):
+        return torch.nn.functional.gelu(x, approximate="tanh")
+
+    def layer(norm_first):
+        return torch.nn.TransformerEncoderLayer(S, HEADS, INNER, 0.0, activation=gelu, norm_first=norm_first)
+
+    modules = {
+        "norm": torch.nn.LayerNorm(S),
+        "attention": torch.nn.MultiheadAttention(S, HEADS),
+        "pre": layer(True),
+        "post": layer(False),
+    }
+    found = {}
+    for number, (name, module) in enumerate(modules.items()):
+        rng = np.random.default_rng(20 + number)
+        with torch.no_grad():
+            for key, parameter in module.double().named_parameters():
+                parameter.copy_(torch.tensor(0.5 * rng.standard_normal(parameter.shape)))
+                found[f"{name}/{key}"] = parameter.numpy().copy()
+        for suffix, masks in MASKS.items() if name != "norm" else [("", (None, False))]:
+            arrays = run_attention(torch, module, rng, *masks)
+            found |= {f"{name}{suffix}/{key}": value for key, value in arrays.items()}
+    return found
+
+
+def run_attention(torch, module, rng, lengths, causal):
+    """One forward and backward pass of L = sum(y dy)."""
+    module.zero_grad()
+    x, dy = torch.tensor(rng.standard_normal((T, B, S)), requires_grad=True), rng.standard_normal((T, B, S))
+    live = np.arange(T)[:, None] < np.array([T] * B if lengths is None else lengths)
+    dy *= live[..., None]
+    padding = None if lengths is None else torch.tensor(~live.T)
+    later = torch.ones(T, T, dtype=torch.bool).triu(1) if causal else None
+    if isinstance(module, torch.nn.LayerNorm):
+        y = module(x)
+    elif isinstance(module, torch.nn.MultiheadAttention):
+        y, _ = module(x, x, x, key_padding_mask=padding, attn_mask=later)
+    else:
+        y = module(x, src_mask=later, src_key_padding_mask=padding)
+    (y * torch.tensor(dy)).sum().backward()
+    arrays = {"x": x, "y": y, "dy": dy, "dx": x.grad}
+    arrays |= {f"d{name}": parameter.grad for name, parameter in module.named_parameters()}
+    return {key: value.detach().numpy().copy() if torch.is_tensor(value) else value for key, value in arrays.items()}
+
+
 if __name__ == "__main__":
     DATA.mkdir(exist_ok=True)
-    for file, make in (("torch_values.npz", values), ("torch_optimisers.npz", optimisers)):
-        arrays = make()
-        np.savez(DATA / file, **arrays)
-        print(f"{len(arrays)} arrays in {DATA / file}", file=sys.stderr)
+    for name, make in {"values": values, "optimisers": optimisers, "attention": attention}.items():
+        file, arrays = DATA / f"torch_{name}.npz", make()
+        np.savez(file, **arrays)
+        print(f"{len(arrays)} arrays in {file}", file=sys.stderr)

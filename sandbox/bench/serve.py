@@ -68,7 +68,7 @@ def _answer(work, ready, request):
     if what == "drop":
         ready.clear()
         return {}
-    if what in ("memory", "parts"):
+    if what in ("held", "memory", "parts"):
         return getattr(work, what)(request["case"])
     if what == "gradients":
         found = work.gradients(request["case"])

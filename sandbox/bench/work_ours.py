@@ -12,10 +12,10 @@ from sandbox.bench import data
 from sandbox.bench.gemm import CHAINS, _fma_chains
 from sandbox.jit import COMPILED, registers
 from sandbox.kernels import scan, weights
-from sandbox.layers import Layer
+from sandbox.layers import Layer, bodies
 from sandbox.training import Recipe, Trainer, model_for
 
-__all__ = ["gradients", "job", "memory", "parts", "peak", "segments", "setup", "step", "update"]
+__all__ = ["body", "gradients", "held", "job", "memory", "parts", "peak", "segments", "setup", "step", "update"]
 
 # Where the loops take what says which products there are.
 _FORWARD, _BACKWARD = (list(inspect.signature(getattr(loop, "py_func", loop)).parameters)
@@ -40,6 +40,36 @@ def step(case):
             layer.backward(dy, inputs=False)
 
     return run
+
+
+def body(case):
+    """Forward and backward pass of what a model can be made of, by any of its names."""
+    made, x, dy = _body(case)
+
+    def run(times):
+        for _ in range(times):
+            made.forward(x)
+            made.backward(dy, inputs=False)
+
+    return run
+
+
+def _body(case):
+    """The body, x and dL/dy."""
+    made = bodies.body(case["cell"], case["D"], case["H"], rng=data.stream("init", 0), dtype="float32")
+    return made, *data.arrays(case | {"H": made.output_size})
+
+
+def held(case):
+    """Bytes that a body which is not warm holds at most in a forward and backward pass."""
+    for T in (2, case["T"]):  # the code that is loaded by the first is not counted
+        made, x, dy = _body(case)
+        tracemalloc.start()
+        made.forward(np.ascontiguousarray(x[:T]))
+        made.backward(np.ascontiguousarray(dy[:T]), inputs=False)
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    return {"peak": found}
 
 
 def gradients(case):

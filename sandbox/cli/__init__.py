@@ -10,7 +10,7 @@ import os
 import click
 
 from sandbox import __version__
-from sandbox.cli import bench, compare, data, results, show, sql, warm
+from sandbox.cli import bench, compare, data, generate, results, show, sql, warm
 from sandbox.cli.frame import HELP, CommandLine
 from sandbox.cli.run import run_group
 from sandbox.provenance import THREADS
@@ -25,7 +25,7 @@ def cli(ctx):
         click.echo(ctx.get_help())
 
 
-for _module in (bench, compare, data, results, show, sql, warm):
+for _module in (bench, compare, data, generate, results, show, sql, warm):
     for _command in _module.COMMANDS:
         cli.add_command(_command)
 cli.add_command(run_group)

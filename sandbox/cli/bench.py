@@ -99,6 +99,16 @@ def bench_scaling_command(quick, csv):
     scaling(csv, quick)
 
 
+@bench_group.command("crossover")
+@QUICK
+@CSV
+def bench_crossover_command(quick, csv):
+    """Time and memory of recurrent layers and self-attention against the length of the sequence."""
+    from sandbox.bench.crossover import crossover
+
+    crossover(csv, quick)
+
+
 @bench_group.command("sweep")
 @click.option("--against", metavar="LIST", help="who does the same trainings: torch, jax, none  [default: torch]")
 @QUICK

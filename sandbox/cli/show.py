@@ -153,7 +153,7 @@ def show_command(run, out, format):
 @click.option("--results", metavar="DIR", default="results", show_default=True, help="folder of all results")
 def plot_command(run, out, curve, results):
     """Draw a finished run: a path, an experiment (its newest run), or part of a run's name."""
-    from sandbox.report.panels import picture_of_curve
+    from sandbox.report.choice import picture_of_curve
     from sandbox.report.picture import save
     from sandbox.results import find, load
 
@@ -188,7 +188,7 @@ def cells_command():
         rows.append((name, " ".join(cell.gates), " ".join(cell.states), str(size), options, cell.paper))
     for name in bodies.kinds():
         module, size = bodies.kind(name), bodies.body(name, 64, 64, rng=stream("init", 0)).vector.size
-        rows.append((name, "-", "-", str(size), module.OPTIONS, module.PAPER))
+        rows.append((name, "-", "-", str(size), getattr(module, "OPTIONS", "-"), module.PAPER))
     print_columns(rows)
 
 

@@ -3,9 +3,10 @@
 Source: glyphs of a font, 28 x 28 grey values (from 0 to 1), and the names of Unicode's character database; of pictures
 that are the same one is kept. Names with a word that occurs less than three times are left out. A fifth of the pictures
 is held out; since every name stands for one picture, so are their names: what must be learned is words and how they are
-put together. The score is the word error rate: edits to the name, by its words.
+put together. The score is what a word costs, in bits, the end of a name counted as a word.
 
-The rival is the name of the nearest picture (Euclidean) of those to learn from.
+The rival are trigrams of words (`_trigrams`), which do not see the picture. Beside it stands, with its word error rate
+(edits to the name, by its words), the name of the nearest picture (Euclidean), which is never exact.
 """
 
 from collections import Counter
@@ -19,6 +20,7 @@ from sandbox.corpora._pairs import RESERVED
 from sandbox.edits import scores
 from sandbox.kernels.gemm import multiply
 from sandbox.kernels.reductions import dot
+from sandbox.rivals.trigrams import Trigrams, bits
 from sandbox.shapes import evenly, split, transduction
 
 __all__ = ["corpus"]
@@ -35,9 +37,10 @@ def corpus(path=None, most: int | None = None) -> Corpus:
     prompts, titles : lists
         The pictures (1, 784) that are held out, and what they are called.
     right : callable (number of the picture, written) -> bool
-    score : callable (loss, all that was written) -> float
-    rival_exact : float
-        Share of the names that the rival gets right.
+    accepted : list
+        Of each picture the one right name.
+    rival_error, reference : float
+        Word error rate of the nearest pictures' names, and the share of them that is right.
     """
     found = data.load("glyphs", path)
     pictures, names = found.records
@@ -58,9 +61,11 @@ def corpus(path=None, most: int | None = None) -> Corpus:
     facts = {"symbols": symbols, "prompts": list(pixels[held_out]),
              "titles": [" ".join(names[row]) for row in held_out],
              "right": lambda number, name: name == wanted[number],
-             "score": lambda _, written: scores(written, accepted)[1], "between": " ", "longest": max(map(len, codes)),
-             "rival_exact": exact}  # fmt: skip
-    return Corpus(task, found.label, "nearest picture", error_rate, "lower", facts)
+             "accepted": accepted, "rival_error": error_rate, "between": " ", "longest": max(map(len, codes)),
+             "reference": exact}  # fmt: skip
+    model = Trigrams([codes[row] for row in learned], len(symbols))
+    rival = bits([model.cost(codes[row]) for row in held_out], [codes[row] for row in held_out])
+    return Corpus(task, found.label, "trigrams", rival, "lower", facts)
 
 
 def nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:

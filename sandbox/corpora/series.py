@@ -16,9 +16,11 @@ The day of the year, and of Beijing the hour of the day, are channels that are k
 the last known value, and no gap is forecast; `beijing:zeros` is how a well-known tutorial has it (Brownlee 2017), whose
 score of 26.50 this one may be compared with. Of stocks the rival is a random walk of the log price, which forecasts a
 return of 0; prices themselves would make every model look right. Rivals: the same again (the naive forecast) and a
-ridge regression over the last `LAGS` steps, both in `facts`.
+ridge regression over the last `LAGS` steps, in `facts`; so is the task `tried`, which holds out the end of what is
+learned from: on it a run finds out how long to train, without a look at what is held out.
 """
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -28,14 +30,15 @@ from sandbox import data, shapes, tasks
 from sandbox.corpora import Corpus
 from sandbox.errors import UsageError, shorten, unknown
 from sandbox.files import contents, read_column
-from sandbox.forecasts import Series, ridge, rmse
 from sandbox.kernels.activations import log_array, sinpi_array
 from sandbox.kernels.reductions import mean
+from sandbox.rivals.forecasts import Series, ridge, rmse
 from sandbox.streams import stream
 
-__all__ = ["DATA", "corpus", "of_values"]
+__all__ = ["DATA", "corpus", "files", "of_values", "reads", "waves"]
 
 HELD_OUT, LAGS, HOURS = 5, 24, 8760
+LEAST = 20  # values of the user's series
 YEAR, DAY = 365.25, 24
 
 
@@ -56,27 +59,52 @@ def corpus(source="seattle", csv=None, column=None, lags=LAGS) -> Corpus:
     if (source == "series") != (csv is not None and column is not None):
         raise UsageError(f"source series must be given a file and its column (--csv FILE --column NAME), got {csv}")
     series, unit, label = DATA[source](csv, column) if csv is not None else DATA[source]()
-    _, held_out = series.parts()
-    goal = series.goal
-    naive = goal[held_out]
-    lags = min(lags, series.first // 4)
-    fitted = ridge(series, lags)
+    goal, held_out = series.goal, series.parts()[1]
+    fitted = ridge(series, min(lags, series.first // 4))
     found = np.full(goal.shape, np.nan)
-    found[lags - 1 :] = fitted.along(series.x)
+    found[fitted.lags - 1 :] = fitted.along(series.x)
     errors = (found - goal)[held_out]
+    naive, linear = (series.in_units(rmse(each)) for each in (goal[held_out], errors[np.isfinite(errors)]))
+    facts = {"series": series, "ridge": fitted, "ridge_score": linear, "unit": unit,
+             "tried": _task(source, series.learned())}  # fmt: skip
+    rival = "the same again" if series.naive else "a random walk"
+    return Corpus(_task(source, series), label, rival, naive, "lower", facts)
+
+
+def _task(source, series):
+    """The task of a series' goals."""
 
     def score(output, batch):
         looked_at = batch.looked_at()
         return series.in_units(rmse((output[:, :, 0] - batch.target[:, :, 0])[looked_at]))
 
-    task = shapes.forecasting(source, series.x, series.first, goal=goal, score=score, baseline=float(mean(naive * naive)),
-                              paper=PAPERS.get(source.partition(":")[0], ""))  # fmt: skip
-    facts = {"series": series, "ridge": fitted, "naive_score": series.in_units(rmse(naive)),
-             "ridge_score": series.in_units(rmse(errors[np.isfinite(errors)])), "unit": unit}  # fmt: skip
-    return Corpus(task, label, "the same again" if series.naive else "a random walk", facts["naive_score"], "lower", facts)
+    naive = series.goal[series.parts()[1]]
+    paper, baseline = PAPERS.get(source.partition(":")[0], ""), float(mean(naive * naive))
+    return shapes.forecasting(source, series.x, series.first, goal=series.goal, score=score, baseline=baseline,
+                              paper=paper)  # fmt: skip
 
 
-def of_values(values: np.ndarray, first: int | None = None, *, naive: int = 1, calendar: np.ndarray | None = None) -> Series:
+def reads(grid, settings):
+    """What the series of a grid are called, and what is said where one stands for another: an experiment's `data`."""
+    found = {}
+    for source in grid["source"]:
+        name = source.partition(":")[0]
+        if source == "series":
+            found |= {source: (_own_label(settings["csv"], settings["column"]), "")} if "csv" in settings else {}
+        elif name != "mackey_glass":
+            found[name] = (data.label(name), data.note(name))
+    return found
+
+
+def files(grid, settings) -> None:
+    """Refuse a file that cannot be read, or is missing: part of an experiment's `check`."""
+    if "series" in grid["source"]:
+        corpus("series", settings.get("csv"), settings.get("column"))
+
+
+def of_values(
+    values: np.ndarray, first: int | None = None, *, naive: int = 1, calendar: np.ndarray | None = None
+) -> Series:
     """Series side by side from (N, S, D) float64, NaN where not known: standardised by what is learned from.
 
     Parameters
@@ -93,18 +121,17 @@ def of_values(values: np.ndarray, first: int | None = None, *, naive: int = 1, c
     known, x = np.isfinite(values[:, :, 0]), values.copy()
     for t in range(1, N):
         x[t] = np.where(np.isfinite(x[t]), x[t], x[t - 1])
-    units = np.ones(D)
+    centres, units = np.zeros(D), np.ones(D)
     for channel in range(D):
         learned = values[:first, :, channel]
         learned = np.ascontiguousarray(learned[np.isfinite(learned)])
-        centre = float(mean(learned)) if naive or channel else 0.0
-        units[channel] = rmse(learned - centre) or 1.0
-        x[:, :, channel] = np.where(np.isfinite(x[:, :, channel]), (x[:, :, channel] - centre) / units[channel], 0.0)
+        centres[channel] = mean(learned) if naive or channel else 0.0
+        units[channel] = rmse(learned - centres[channel]) or 1.0
+    x = np.where(np.isfinite(x), (x - centres) / units, 0.0)
     if calendar is not None:
         x = np.concatenate([x, np.repeat(calendar[:, None], S, axis=1)], axis=2)
-    series = Series(x, known, first, float(units[0]), 1.0, naive, 0 if calendar is None else calendar.shape[1])
-    step = rmse(series.goal[series.parts()[0]])
-    return Series(x, known, first, float(units[0]), step, naive, series.calendar)
+    series = Series(x, known, first, float(centres[0]), float(units[0]), 1.0, naive, x.shape[2] - D)
+    return replace(series, step=rmse(series.goal[series.parts()[0]]) or 1.0)
 
 
 def waves(steps: int, *periods: float) -> np.ndarray:
@@ -151,11 +178,18 @@ def _stocks():
     return of_values(values, naive=0), "%", found.label
 
 
-def _csv(csv, column):
-    label = f"{shorten(Path(csv).name, 60)}:{column}@{contents(csv, 'csv')[1]}"
-    return of_values(np.array(read_column(csv, column))[:, None, None]), column, label
+def _own(csv, column):
+    values = np.array(read_column(csv, column))
+    if len(values) < LEAST:
+        raise UsageError(f"column '{column}' of {shorten(csv, 200)} must have at least {LEAST} values, to learn from, "
+                         f"to try on and to hold out, got {len(values)}")  # fmt: skip
+    return of_values(values[:, None, None]), column, _own_label(csv, column)
+
+
+def _own_label(csv, column):
+    return f"{shorten(Path(csv).name, 60)}:{column}@{contents(csv, 'csv')[1]}"
 
 
 DATA = {"seattle": _seattle, "beijing": _beijing, "beijing:zeros": partial(_beijing, zeros=True),
-        "sunspots": _sunspots, "mackey_glass": _mackey_glass, "stocks": _stocks, "series": _csv}  # fmt: skip
+        "sunspots": _sunspots, "mackey_glass": _mackey_glass, "stocks": _stocks, "series": _own}  # fmt: skip
 PAPERS = {"beijing": "Liang et al. 2015", "mackey_glass": "Mackey & Glass 1977; Jaeger & Haas 2004"}

@@ -4,7 +4,7 @@ Source: names of places, languages and scripts in pycountry's catalogue, of one 
 translated rather than transliterated, so that no method gets all of them. Divided by the English name. The score is the
 share of names that are right.
 
-The rival is `_letters.rules`: what each letter most often stands for between its two neighbours.
+The rival is `letters.rules`: what each letter most often stands for between its two neighbours.
 """
 
 import unicodedata
@@ -15,14 +15,11 @@ from sandbox.corpora._pairs import corpus_of
 
 __all__ = ["corpus", "ways_of"]
 
-RIVAL = "letter between two"
-
 
 def corpus(path=None, most: int | None = 2000) -> Corpus:
     """Names to names; `path` is a file of pairs of one's own, `most` the most names that are held out."""
     found = data.load("transliteration", path)
-    return corpus_of("transliteration", ways_of(found.records), found.label, rival=RIVAL, least=3, most=most,
-                     paper="pycountry")  # fmt: skip
+    return corpus_of("transliteration", ways_of(found.records), found.label, most=most, paper="pycountry")
 
 
 def ways_of(pairs) -> dict[str, list[str]]:

@@ -154,7 +154,8 @@ def load(text: str, path: str | os.PathLike | None = None) -> Found:
     if path is not None:
         return _own(found, os.fspath(path))
     where = _where(found)
-    stamp = fetching.verified(where).stat().st_mtime_ns if isinstance(where, catalogue.Archive) else 0
+    file = fetching.path_of(where) if isinstance(where, catalogue.Archive) else None
+    stamp = file and (file, file.stat().st_mtime_ns)
     shown = label(text)
     return Found(_records(found.name, part, where, shown, stamp), shown, where is None)
 
@@ -170,8 +171,8 @@ def _where(found: Source) -> catalogue.Archive | str | None:
 
 
 @functools.lru_cache(maxsize=KEPT)
-def _records(name: str, part: str, where, shown: str, stamp: int):
-    """Read or generate; where, label and time of change are the key under which the records are kept."""
+def _records(name: str, part: str, where, shown: str, stamp):
+    """Read or generate; what comes after the part is the key under which the records are kept."""
     found, rest = source(name), (part,) if part else ()
     collecting = gc.isenabled()
     gc.disable()  # half a million small objects that all stay: looking for garbage among them took most of the time

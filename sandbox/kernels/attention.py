@@ -48,8 +48,8 @@ def forward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a,
         Filled with m and Z of sequences that have keys.
     """
     T, e, wide = len(q), context.shape[2] // heads, VECTORS * VECTOR_BYTES // q.itemsize
-    panels = (T + wide - 1) // wide
-    queries, terms, s = np.empty((panels, d * wide), q.dtype), np.empty(d, q.dtype), np.empty((CHUNK, wide), q.dtype)
+    panels = _panels(T, wide)
+    queries, terms, s = np.empty((panels, d * wide), q.dtype), np.empty(d, q.dtype), np.zeros((CHUNK, wide), q.dtype)
     keys, turned = np.empty((CHUNK, d), q.dtype), np.empty((e, CHUNK + APART), q.dtype)
     out, factor = np.empty((panels, e, wide), q.dtype), np.empty(wide, q.dtype)
     top, Z = np.empty((panels, wide), q.dtype), np.empty((panels, wide), q.dtype)
@@ -108,14 +108,14 @@ def backward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a
         Of each sequence its own.
     """
     T, e, wide = len(q), context.shape[2] // heads, VECTORS * VECTOR_BYTES // q.itemsize
-    panels, d_wide, e_wide = (T + wide - 1) // wide, (d + wide - 1) // wide * wide, (e + wide - 1) // wide * wide
+    panels, d_wide, e_wide = _panels(T, wide), _panels(d, wide) * wide, _panels(e, wide) * wide
     queries, inflow = np.empty((panels, d * wide), q.dtype), np.empty((panels, e * wide), q.dtype)
-    query_rows, inflow_rows = np.empty((panels, wide * d_wide), q.dtype), np.empty((panels, wide * e_wide), q.dtype)
+    query_rows, inflow_rows = np.zeros((panels, wide * d_wide), q.dtype), np.zeros((panels, wide * e_wide), q.dtype)
     keys, dkeys = np.empty((CHUNK, d), q.dtype), np.empty((CHUNK, d), q.dtype)
     values, dvalues = np.empty((CHUNK, e), q.dtype), np.empty((CHUNK, e), q.dtype)
-    w, ds, means = np.empty((CHUNK, wide), q.dtype), np.empty((CHUNK, wide), q.dtype), np.empty((panels, wide), q.dtype)
+    w, ds, means = np.zeros((CHUNK, wide), q.dtype), np.empty((CHUNK, wide), q.dtype), np.empty((panels, wide), q.dtype)
     turned, out = np.empty((d, CHUNK + APART), q.dtype), np.empty((panels, d, wide), q.dtype)
-    top, Z, terms = np.empty((panels, wide), q.dtype), np.empty((panels, wide), q.dtype), np.empty(d, q.dtype)
+    top, Z, terms = np.zeros((panels, wide), q.dtype), np.zeros((panels, wide), q.dtype), np.empty(d, q.dtype)
     for pair in range(first, last):
         b, h = pair // heads, pair % heads
         n, begin, q_row, dq_row, c_row = counts[b], starts[b], _row(q), _row(dq), _row(context)
@@ -163,27 +163,31 @@ def backward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a
 
 
 @kernel
-def weights(product, d, scale, q, q_at, k, k_at, a, starts, counts, tops, sums, w):
-    """Fill w (T, B, S) of one head, zeros so far, from what `forward` found."""
+def weights(product, d, scale, q, q_at, k, k_at, a, counts, tops, sums, w):
+    """Fill w (T, B, S), zeros so far, of one head whose queries see every key, from what `forward` found."""
     T, wide = len(q), VECTORS * VECTOR_BYTES // q.itemsize
-    panels, q_row = (T + wide - 1) // wide, _row(q)
+    panels = _panels(T, wide)
     queries, terms, keys = np.empty((panels, d * wide), q.dtype), np.empty(d, q.dtype), np.empty((len(k), d), q.dtype)
-    s, top, Z = np.empty((len(k), wide), q.dtype), np.empty(wide, q.dtype), np.empty(wide, q.dtype)
+    s, top, Z = np.zeros((len(k), wide), q.dtype), np.zeros(wide, q.dtype), np.zeros(wide, q.dtype)
     for b in range(q.shape[1]):
-        _copy(k, _place(k, k_at, b, 0, d), _row(k), counts[b], keys)
-        _pack_all(q, _place(q, q_at, b, 0, d), T, wide, True, scale, queries, d)
-        for p in range(panels):
+        n, q_row, q_here = counts[b], _row(q), _place(q, q_at, b, 0, d)
+        _copy(k, _place(k, k_at, b, 0, d), _row(k), n, keys)
+        _pack_all(q, q_here, T, wide, True, scale, queries, d)
+        for p in range(panels if n else 0):
             i = T - p * wide
-            some, seen = min(wide, i), min(counts[b], starts[b] + i)
-            if seen:
-                q_last = _place(q, q_at, b, 0, d) + (i - 1) * q_row
-                _score(product, queries[p], q, q_last, -q_row, some, keys, seen, a, terms, s)
-                _hide(s, seen, some, starts[b] + i)
-                _recall(tops[b, 0], sums[b, 0], i, top, Z)
-                _weigh(s, seen, top, Z)
-                for l in range(some):
-                    for j in range(seen):
-                        w[i - 1 - l, b, j] = s[j, l]
+            some = min(wide, i)
+            _score(product, queries[p], q, q_here + (i - 1) * q_row, -q_row, some, keys, n, a, terms, s)
+            _recall(tops[b, 0], sums[b, 0], i, top, Z)
+            _weigh(s, n, top, Z)
+            for l in range(some):
+                for j in range(n):
+                    w[i - 1 - l, b, j] = s[j, l]
+
+
+@inline
+def _panels(columns, wide):
+    """How many panels so many columns take."""
+    return (columns + wide - 1) // wide
 
 
 @inline
@@ -208,7 +212,7 @@ def _copy(x, at, stride, rows, out):
     """To the first rows of `out`."""
     flat, width = x.reshape(-1), out.shape[1]
     for j in range(rows):
-        row, copy = flat[at + j * stride : at + j * stride + width], out[j]
+        row, copy = flat[at + j * stride :][:width], out[j]
         for m in range(width):
             copy[m] = row[m]
 
@@ -218,7 +222,7 @@ def _copy_back(out, rows, x, at, stride):
     """From the first rows of `out`."""
     flat, width = x.reshape(-1), out.shape[1]
     for j in range(rows):
-        row, copy = flat[at + j * stride : at + j * stride + width], out[j]
+        row, copy = flat[at + j * stride :][:width], out[j]
         for m in range(width):
             row[m] = copy[m]
 
@@ -239,7 +243,7 @@ def _put(columns, some, x, at, stride):
     """From the first columns of a matrix."""
     flat = x.reshape(-1)
     for l in range(some):
-        row = flat[at + l * stride : at + l * stride + len(columns)]
+        row = flat[at + l * stride :][: len(columns)]
         for m in range(row.size):
             row[m] = columns[m, l]
 
@@ -248,7 +252,7 @@ def _put(columns, some, x, at, stride):
 def _clear(x, at, stride, rows, width):
     flat = x.reshape(-1)
     for j in range(rows):
-        row = flat[at + j * stride : at + j * stride + width]
+        row = flat[at + j * stride :][:width]
         for m in range(width):
             row[m] = 0
 
@@ -262,23 +266,21 @@ def _scale(x, scale):
 
 @lean
 def _pack_all(x, at, T, wide, transpose, scale, out, width):
-    """Panels of scale x, of `wide` steps each, from the end: as columns with `transpose`, else as rows."""
+    """Panels of scale x, of `wide` steps each, from the end: as columns with `transpose`, else as rows of `out`, zeros
+    so far."""
     stride = _row(x)
     for p in range(len(out)):
         i = T - p * wide
         some, panel = min(wide, i), out[p]
         depth, columns = (width, some) if transpose else (some, width)
         pack_into(x, at + (i - 1) * stride, -stride, depth, columns, transpose, panel, 0)
-        if scale != 1.0:
-            _scale(panel[: depth * ((columns + wide - 1) // wide * wide)], scale)
+        _scale(panel, scale)
 
 
 @lean
 def _recall(tops, sums, i, top, Z):
     """m and 1 / Z of the queries before i, the last one first."""
     one = Z.dtype.type(1)
-    for l in range(top.size):
-        top[l], Z[l] = 0, 0
     for l in range(min(top.size, i)):
         top[l], Z[l] = tops[i - 1 - l], one / sums[i - 1 - l]
 
@@ -298,12 +300,10 @@ def _score(product, panel, q, q_last, q_row, some, keys, seen, a, terms, s):
     for j in range(seen):
         key, row = keys[j], s[j]
         for l in range(some):
-            query = flat[q_last + l * q_row : q_last + l * q_row + d]
+            query = flat[q_last + l * q_row :][:d]
             for m in range(d):
                 terms[m] = a[m] * tanh(query[m] + key[m])
             row[l] = _folded(terms)
-        for l in range(some, wide):
-            row[l] = 0
 
 
 @lean

@@ -14,7 +14,7 @@ __all__ = ["add_positions", "fill_sines", "gelu", "gelu_backward", "gradients", 
 
 # GELU: 0.5 x (1 + tanh(z / 2)) = x sigmoid(z), z = x (LINEAR + CUBIC x^2): 2 sqrt(2 / pi), and 0.044715 times that.
 LINEAR = 1.5957691216057308
-CUBIC = 0.07135481627159744
+CUBIC = 0.07135481627260025
 
 
 # Layer normalisation. x, y (N, D); means and scales (N,) float64. `room` (3, D) float64 is each caller's own.

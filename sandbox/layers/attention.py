@@ -117,9 +117,9 @@ class Attention(Module):
         """w (T, B, S) of the last forward pass: made now, of the queries and keys it was given; None before it."""
         if self._last is None:
             return None
-        (_, d, scale, q, q_at, k, k_at, keys, _, *others), tops, sums, _, _ = self._last
+        (_, d, scale, q, q_at, k, k_at, _, _, a, _, counts), tops, sums, _, _ = self._last
         w = np.zeros((*q.shape[:2], len(k)), self.dtype)
-        attention.weights(gemm.product(self.dtype), d, scale, q, q_at, k, k_at, *others, tops, sums, w)
+        attention.weights(gemm.product(self.dtype), d, scale, q, q_at, k, k_at, a, counts, tops, sums, w)
         return w
 
     def backward(self, dcontext, accumulate=False):
@@ -254,8 +254,9 @@ class MultiHead(Module):
         dkv = dqkv if past is None else np.zeros_like(kv)
         if dpast is not None:
             for name, first in (("keys", at), ("values", at + D)):
-                rows = dpast[name].reshape(kv.shape[1], -1, D).transpose(1, 0, 2)
-                dkv[: len(rows), :, first : first + D] = rows
+                B, S = len(counts), int(counts.max())
+                rows = check_array(f"dpast[{name!r}]", dpast[name], self.dtype, (B, S * D)).reshape(B, S, D)
+                dkv[:S, :, first : first + D] = rows.transpose(1, 0, 2)
         da, product = np.zeros((len(counts), 0)), gemm.product(self.dtype)
         arrays = starts, counts, tops, sums, context, dcontext, dqkv, 0, dkv, at, dkv, at + D, da
         threads.share(len(counts) * self.heads, 1, work,

@@ -7,7 +7,8 @@
 All have the interface of `Stack`. A kind that is no cell is a file of this folder with a docstring that has the
 equations, and
 
-    PAPER, OPTIONS   where it comes from; what may stand behind a colon, with the defaults: "window=1"
+    PAPER            where it comes from
+    OPTIONS          what may stand behind a colon, with the defaults: "window=1"; missing where nothing may
     canonical(name)  the one way to write a name; UsageError if it is none
     body(...)        makes it of the arguments that `body` here has; missing where the kind is a layer of `Stack`
 
@@ -55,8 +56,9 @@ def canonical(name):
     >>> canonical("mlp:window=8"), canonical("mlp:1"), canonical("rnn:tanh")
     ('mlp:8', 'mlp', 'rnn')
     """
-    if str(name).partition(":")[0] not in names():
-        raise unknown("model", name, names())
+    base = str(name).partition(":")[0]
+    if base not in names():
+        raise unknown("model", base, names())
     return (kind(name) or cells).canonical(name)
 
 

@@ -21,7 +21,7 @@ block; the top one also has y (B, hidden), each row's last. A row that has ended
 `values` and `y`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,12 +33,14 @@ from sandbox.layers.module import Module, check_array, check_generator, check_le
 from sandbox.layers.norm import LayerNorm, Positions, gelu, gelu_backward
 from sandbox.layers.stack import DIRECTIONS
 
-__all__ = ["NAME", "PAPER", "Block", "Transformer", "TransformerRun", "body", "canonical", "parse"]
+__all__ = ["NAME", "OPTIONS", "PAPER", "Block", "Transformer", "TransformerRun", "body", "canonical", "parse"]
 
 NAME = "transformer"
 PAPER = "Vaswani et al. 2017; Xiong et al. 2020 (pre); Hendrycks & Gimpel 2016 (GELU)"
 CHOICES = {"norm": ("pre", "post"), "positions": ("sinusoidal", "learned")}
 NUMBERS = {"heads": 4, "length": 512}
+OPTIONS = "norm=pre|post positions=sinusoidal|learned heads=4 length=512"
+STATES = {"keys", "values", "y"}
 LARGEST = 1_000_000
 WIDER = 4  # the perceptron within a block, in widths of the block
 KEPT = 20  # numbers that a block keeps of a step for its backward pass, in widths of the block
@@ -234,6 +236,8 @@ class Transformer(Module):
     ((20, 4, 8), [21, 21, 21, 21])
     """
 
+    grows = True  # its states are larger after every step: no stream without end can be carried on
+
     def __init__(self, name, input_size, hidden_size, *, rng, num_layers=1, noise=None, dtype="float64",
                  direction="forward", dropout=0.0):  # fmt: skip
         if direction not in DIRECTIONS:
@@ -284,32 +288,27 @@ class Transformer(Module):
             return [None] * len(self.layers), before
         if self.direction == "both":
             raise UsageError("states must be None with direction both, in which every step sees all others")
-        given = self._by_layer("states", states, B)
-        for number, state in enumerate(given):
-            count = np.asarray(state.get("count"))
-            if (
-                count.shape != (B,)
-                or count.dtype.kind not in "iu"
-                or (count < 0).any()
-                or (count.max() * self.output_size > state["keys"].shape[1])
-            ):
-                raise UsageError(f"states[{number}]['count'] must be {B} numbers of steps, got {count.tolist()}")
-        return given, given[-1].get("y", before)
+        for number, state in enumerate(self._by_layer("states", states, B, {"keys", "values", "count"})):
+            most, count = state["keys"].shape[1] // self.output_size, np.asarray(state["count"])
+            whole = count.shape == (B,) and count.dtype.kind in "iu"
+            if not whole or (count < 0).any() or (count > most).any():
+                raise UsageError(f"states[{number}]['count'] must be {B} whole numbers from 0 to {most}, "
+                                 f"got {count.tolist()}")  # fmt: skip
+        return states, states[-1].get("y", before)
 
-    def _by_layer(self, name, states, B):
-        """States, or their gradients, of each block, with arrays of the right shapes."""
-        rule = f"{name} must be a list with the states of each of {len(self.layers)} blocks"
+    def _by_layer(self, name, states, B, needed):
+        """States of each block, or gradients of them: `needed` ones there, all of the right shape."""
         if not isinstance(states, Sequence) or len(states) != len(self.layers):
             got = f"{type(states).__name__} of {len(states)}" if hasattr(states, "__len__") else type(states).__name__
-            raise UsageError(f"{rule}, got {got}")
+            raise UsageError(f"{name} must be a list with the states of each of {len(self.layers)} blocks, got {got}")
         for number, state in enumerate(states):
-            for key, value in state.items():
-                if key in ("keys", "values", "y"):
-                    H = self.output_size
-                    width = H if key == "y" else np.shape(value)[-1] // H * H
-                    check_array(f"{name}[{number}][{key!r}]", value, self.dtype, (B, width))
-                elif key != "count":
-                    raise unknown(f"state of {NAME}", key, ("keys", "values", "count", "y"))
+            if not isinstance(state, Mapping) or not needed <= state.keys() <= {*STATES, "count"}:
+                got = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
+                raise UsageError(f"{name}[{number}] must have arrays by name, {', '.join(sorted(needed))}, got {got}")
+            steps = np.asarray(state.get("keys", 0)).size // (B * self.output_size)
+            for key in STATES & state.keys():
+                width = self.output_size * (1 if key == "y" else steps)
+                check_array(f"{name}[{number}][{key!r}]", state[key], self.dtype, (B, width))
         return states
 
     def _mask(self, site, shape):
@@ -335,7 +334,7 @@ class Transformer(Module):
             raise UsageError("backward must follow a forward pass, got none")
         run, self._run = self._run, None
         (T, B, H), lengths = run.y.shape, run.lengths
-        dstates = [{}] * len(self.layers) if dstates is None else self._by_layer("dstates", dstates, B)
+        dstates = [{}] * len(self.layers) if dstates is None else self._by_layer("dstates", dstates, B, set())
         dy = np.zeros((T, B, H), self.dtype) if dy is None else check_array("dy", dy, self.dtype, (T, B, H))
         dy = np.where((np.arange(T)[:, None] < lengths)[..., None], dy, self.dtype.type(0))
         dlast = np.zeros((B, H), self.dtype) if dlast is None else check_array("dlast", dlast, self.dtype, (B, H))

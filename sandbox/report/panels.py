@@ -107,55 +107,6 @@ class Plan:
     reference: str = ""
 
 
-def picture_of(run: Run) -> Picture | None:
-    """Return what the run's experiment declared, or else what suits the run; None where there is nothing.
-
-    Raises
-    ------
-    UsageError
-        When the description in ``run.json`` is damaged.
-    """
-    if run.info.get("picture"):
-        try:
-            return Picture.from_dict(run.info["picture"])
-        except (TypeError, AttributeError, UsageError) as error:
-            raise UsageError(f"{run.path / 'run.json'} is damaged (its picture cannot be read)") from error
-    table, curves = table_of(run), run.info["curves"]
-    drawable = [(name, next(iter(curve.get("series", ())), "")) for name, curve in curves.items()]
-    name, series = table.spark or next(iter(drawable), ("", ""))
-    if series in curves.get(name, {}).get("series", ()):
-        return Picture(curve=name, series=series)
-    axes = varying(run)
-    axis = next((axis for axis in axes if _is_numeric(run.axes[axis])), next(iter(axes), None))
-    metrics = [column.metric for column in table.columns if any(_is_number(row.get(column.metric)) for row in run.rows)]
-    return Picture(metric=metrics[0], against=axis) if metrics and axis is not None else None
-
-
-def picture_of_curve(run: Run, name: str) -> Picture:
-    """Return what suits one curve of a run: declared, or read off the names of its series.
-
-    A curve with `actual` shows everything else beside it, of the first seed; one with `clipped` shows its loss above
-    the gradient's norm, with a tick where clipping acted.
-
-    Raises
-    ------
-    UsageError
-        When the run has no such curve.
-    """
-    if name not in run.info["curves"]:
-        raise unknown("curve", name, list(run.info["curves"]) or ["none"])
-    declared, curve = picture_of(run), run.info["curves"][name]
-    if declared is not None and declared.curve == name:
-        return declared
-    if "actual" in curve["series"]:
-        return Picture(curve=name, series=curve["series"], seed="first", x=curve["x"])
-    if {"loss", "gradient_norm", "clipped"} <= set(curve["series"]):
-        baseline = "baseline" if "baseline" in run.metrics else None
-        return Picture(curve=name, series=[["loss"], ["gradient_norm"]], x=curve["x"], y=["loss", "gradient norm"],
-                       log=True, baseline=baseline, events="clipped")  # fmt: skip
-    return Picture(curve=name, series=curve["series"][0], x=curve["x"])
-
-
 def plan(run: Run, picture: Picture) -> Plan:
     """Return what `picture` shows of a run.
 
@@ -166,10 +117,7 @@ def plan(run: Run, picture: Picture) -> Plan:
     """
     curve = picture.curve is not None
     axes = [axis for axis in varying(run) if axis != picture.against]
-    chosen = run.info["seeds"]
-    if picture.seed == "first":
-        done = {row["seed"] for row in run.rows if row["status"] == "ok"}
-        chosen = [next((seed for seed in chosen if seed in done), chosen[0])]
+    chosen = run.info["seeds"] if picture.seed == "mean" else [first_done(run)]
     groups: dict[tuple, list[dict]] = {}
     for key, rows in group(run).items():
         values = dict(zip(run.axes, key, strict=True))
@@ -192,10 +140,16 @@ def plan(run: Run, picture: Picture) -> Plan:
     stopped = ["\u00d7: nothing finite after"] if any(line.stop is not None for line in lines) else []
     return Plan(
         title=f"{run.info['experiment']}: {title}" if title else run.info["experiment"],
-        reference=_named(picture.reference),
+        reference=as_label(picture.reference),
         facts=", ".join([*facts, seeds]),
         **{"key_title": ", ".join(layout.line_axes), **parts, "notes": [*parts["notes"], *stopped, *layout.notes()]},
     )
+
+
+def first_done(run: Run) -> int:
+    """Return the first seed with a result; the first of all where none has one."""
+    done = {row["seed"] for row in run.rows if row["status"] == "ok"}
+    return next((seed for seed in run.info["seeds"] if seed in done), run.info["seeds"][0])
 
 
 # ------------------------------------------------------------------------------------------------- lines and panels
@@ -218,7 +172,7 @@ class _Layout:
         self.panel_axes = [axes[at] for at in self.chosen]
         self.line_axes = [axis for axis in axes if axis not in self.panel_axes]
         self.all_panels, self.all_lines = self._split(keys, self.chosen)
-        self.panels, self.lines = _spread(self.all_panels, most_panels), _spread(self.all_lines, most_lines)
+        self.panels, self.lines = spread(self.all_panels, most_panels), spread(self.all_lines, most_lines)
         self.total = len(keys)
         self.shown = [key for key in keys if self.place(key) is not None]
 
@@ -254,24 +208,26 @@ class _Layout:
         return [f"{len(self.shown)} of {self.total} lines shown, left out: {names}"]
 
 
-def _spread(items: list, most: int) -> list:
+def spread(items: list, most: int) -> list:
     """Return at most `most` items, evenly spread from the first to the last."""
     if len(items) <= most:
         return items
     return [items[at * (len(items) - 1) // (most - 1)] for at in range(most)]
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> bool:
+    """Return whether a value is a finite number."""
     return isinstance(value, (int, float)) and math.isfinite(value)
 
 
-def _is_numeric(values: Sequence[object]) -> bool:
-    return all(_is_number(value) and not isinstance(value, bool) for value in values)
+def is_numeric(values: Sequence[object]) -> bool:
+    """Return whether all values are finite numbers, and none is true or false."""
+    return all(is_number(value) and not isinstance(value, bool) for value in values)
 
 
 def _level(value: object, log: bool) -> float:
     """Return a value as it is drawn, NaN where it cannot be."""
-    if not _is_number(value) or (log and value <= 0) or abs(value) > LARGEST:
+    if not is_number(value) or (log and value <= 0) or abs(value) > LARGEST:
         return NOWHERE
     return math.log10(value) if log else float(value)
 
@@ -280,7 +236,8 @@ def _ends(summary: Summary) -> tuple[float, float, float]:
     return tuple(NOWHERE if value is None else value for value in (summary.mean, summary.low, summary.high))
 
 
-def _named(name: str) -> str:
+def as_label(name: str) -> str:
+    """Return a name as a label, with a unit where the house has one."""
     text = name.removeprefix("log10_").replace("_", " ")
     return NAMES.get(name, text)
 
@@ -327,16 +284,17 @@ def _curve_parts(run: Run, picture: Picture, groups: dict[tuple, list[dict]], la
             curves = [data[picture.events][seed] for seed in seeds if seed in data[picture.events]]
             facets[panel].events[place] = _shares(curves)
     labels = picture.y or [_default_label(panel) for panel in panels]
-    named = [" / ".join(dict.fromkeys(_named(p[at]) for p in measured if at < len(p) > 1)) for at in range(MOST_LINES)]
+    dashed = ([as_label(p[at]) for p in measured if at < len(p) > 1] for at in range(MOST_LINES))
+    styles = [" / ".join(dict.fromkeys(names)) for names in dashed]
     return {
-        "x": picture.x or _named(str(known["x"])),
+        "x": picture.x or as_label(str(known["x"])),
         "scales": [
             Scale(_without_log(label) if log else label, log, picture.limits if at == 0 else None)
             for at, (label, log) in enumerate(zip(labels, logs, strict=True))
         ],
         "facets": facets,
-        "keys": [(_named(name), at) for at, name in enumerate(order)] if alone else layout.keys(),
-        "styles": [] if alone else [name for name in named if name],
+        "keys": [(as_label(name), at) for at, name in enumerate(order)] if alone else layout.keys(),
+        "styles": [] if alone else [name for name in styles if name],
         "notes": _curve_notes(picture, facets, data),
     } | ({"key_title": ""} if alone else {})
 
@@ -346,7 +304,7 @@ def _has_reference(picture: Picture) -> bool:
 
 
 def _default_label(series: Sequence[str]) -> str:
-    return ", ".join(map(_named, series))
+    return ", ".join(map(as_label, series))
 
 
 def _without_log(label: str) -> str:
@@ -357,7 +315,7 @@ def _without_log(label: str) -> str:
 def _curve_notes(picture: Picture, facets: Sequence[Facet], data: dict) -> list[str]:
     lines = [line for facet in facets for panel in facet.panels for line in panel if line.kind == "data"]
     longest = max((len(xs) for series in data.values() for xs, _ in series.values()), default=0)
-    notes = [f"ticks: {_named(picture.events)}"] if any(any(facet.events.values()) for facet in facets) else []
+    notes = [f"ticks: {as_label(picture.events)}"] if any(any(facet.events.values()) for facet in facets) else []
     if _has_reference(picture):
         notes += [f"the last {WINDOW} of {longest} points"] if longest > WINDOW else []
     elif longest > 2 * STRETCHES:
@@ -387,7 +345,7 @@ def _add_levels(rows: Sequence[dict], picture: Picture, own: Line, lines: list[L
 
 
 def _mean(rows: Sequence[dict], metric: str | None) -> float | None:
-    return summarise([row[metric] for row in rows if _is_number(row.get(metric))]).mean
+    return summarise([row[metric] for row in rows if is_number(row.get(metric))]).mean
 
 
 def _points(curves: Sequence[tuple[list, list]], log: bool, last: int | None) -> tuple[list[float], ...]:
@@ -396,7 +354,7 @@ def _points(curves: Sequence[tuple[list, list]], log: bool, last: int | None) ->
     Of a long curve each seed is averaged over stretches of x first, and then the seeds; or the `last` x are shown.
     """
     levels = [
-        {x: _level(value, log) for x, value in zip(xs, values, strict=True) if _is_number(x)} for xs, values in curves
+        {x: _level(value, log) for x, value in zip(xs, values, strict=True) if is_number(x)} for xs, values in curves
     ]
     xs = sorted(set().union(*levels))
     many = last is None and len(xs) > 2 * STRETCHES
@@ -433,7 +391,7 @@ def _shares(curves: Sequence[tuple[list, list]]) -> list[tuple[float, float]]:
         (x, float(value))
         for xs, values in curves
         for x, value in zip(xs, values, strict=True)
-        if _is_number(x) and _is_number(value)
+        if is_number(x) and is_number(value)
     ]
     if not pairs:
         return []
@@ -457,7 +415,7 @@ def _metric_parts(run: Run, picture: Picture, groups: dict[tuple, list[dict]], l
         raise unknown("axis", axis, run.axes)
     if picture.metric not in run.metrics:
         raise NothingToDraw(str(unknown("metric", picture.metric, run.metrics)))
-    numeric = _is_numeric(run.axes[axis])
+    numeric = is_numeric(run.axes[axis])
     values = sorted(run.axes[axis]) if numeric else run.axes[axis]
     xs = [float(value) for value in values] if numeric else [float(at) for at in range(len(values))]
     facets = [Facet(layout.title(panel), [[]]) for panel in layout.panels]
@@ -465,7 +423,7 @@ def _metric_parts(run: Run, picture: Picture, groups: dict[tuple, list[dict]], l
     for key in layout.shown:
         panel, place = layout.place(key)
         members = [[row for row in groups[key] if row[axis] == value] for value in values]
-        measured = [[row[picture.metric] for row in rows if _is_number(row.get(picture.metric))] for rows in members]
+        measured = [[row[picture.metric] for row in rows if is_number(row.get(picture.metric))] for rows in members]
         seen += itertools.chain(*measured)
         ends = [_ends(summarise([_level(value, log) for value in each])) for each in measured]
         lines = facets[panel].panels[0]
@@ -479,7 +437,7 @@ def _metric_parts(run: Run, picture: Picture, groups: dict[tuple, list[dict]], l
     label = picture.y[0] if picture.y else _default_label([picture.metric])
     limits = picture.limits or ((0.0, 1.0) if share else None)
     return {
-        "x": picture.x or _named(axis),
+        "x": picture.x or as_label(axis),
         "scales": [Scale(_without_log(label) if log else label, log, limits)],
         "facets": facets,
         "keys": layout.keys(),

@@ -12,8 +12,6 @@ import itertools
 import logging
 import math
 import os
-import re
-import textwrap
 import warnings
 from collections.abc import Sequence
 from contextlib import contextmanager
@@ -21,7 +19,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
 
 from sandbox.errors import UsageError, shorten
-from sandbox.report.panels import Facet, Line, NothingToDraw, Plan, Scale, picture_of, plan
+from sandbox.report.choice import picture_of
+from sandbox.report.matrices import Matrices, heat_maps, matrices
+from sandbox.report.panels import Facet, Line, NothingToDraw, Plan, Scale, plan
+from sandbox.report.sheet import GREY, in_lines, lay_out, wrapped
 from sandbox.report.spec import Picture
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ SUFFIXES = (".png", ".svg")
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#882255")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
 DASHES = ("-", (0, (5, 1.2, 1, 1.2)), (0, (1, 1)), (0, (3, 1, 1, 1, 1, 1)))
-GREY = "#555555"
 EXTRAS = {  # kind of line: its look, and its name in the legend
     "theory": (dict(color="black", linestyle=(0, (4, 2.5)), linewidth=1.1, zorder=4), "theory"),
     "baseline": (dict(color=GREY, linestyle=(0, (9, 3)), linewidth=1.1, zorder=1.8), "baseline"),
@@ -87,7 +87,7 @@ def save(run: Run, path: Path | str | None = None, picture: Picture | None = Non
     picture = picture or picture_of(run)
     if picture is None:
         raise NothingToDraw(f"{run.path} holds nothing to draw (no curve, and no metric along an axis)")
-    content = render(plan(run, picture), path.suffix.lower()[1:])
+    content = render((matrices if picture.matrix else plan)(run, picture), path.suffix.lower()[1:])
     scratch = path.with_name(f".{path.name}.new")
     try:
         scratch.write_bytes(content)
@@ -115,12 +115,13 @@ def save_quietly(run: Run, err: TextIO) -> Path | None:
     return None
 
 
-def render(content: Plan, format: str) -> bytes:
+def render(content: Plan | Matrices, format: str) -> bytes:
     """Return a picture as the bytes of a ``png`` or ``svg`` file."""
     buffer = io.BytesIO()
     with _matplotlib():
         metadata = {"Software": None} if format == "png" else dict.fromkeys(("Date", "Creator", "Format", "Type"))
-        figure(content).savefig(buffer, format=format, dpi=DPI, metadata=metadata)
+        drawing = heat_maps(content) if isinstance(content, Matrices) else figure(content)
+        drawing.savefig(buffer, format=format, dpi=DPI, metadata=metadata)
     return buffer.getvalue()
 
 
@@ -157,23 +158,10 @@ def figure(content: Plan) -> Figure:
     key = _add_legend(drawing, content)
     beside, least = (key.get_window_extent().size / drawing.dpi + 0.1) if key else (0.1, 0.0)
     across = 6.0 if columns == 1 else 3.3 * columns if columns < 4 else 2.75 * columns
-    width = across + beside
-    head = _wrap(content.title, int((width - 0.2) / 0.106))
-    facts, foot = (_wrap(text, int((width - 0.2) / 0.073)) for text in (content.facts, "; ".join(content.notes)))
-    above = 0.41 + 0.21 * head.count("\n") + 0.17 * (facts.count("\n") + 1)
-    below = 0.1 + (0.17 * (foot.count("\n") + 1) if foot else 0.0)
     tall = max(4.0 if blocks * rows == 1 else 2.4 * blocks * rows + 0.4, least)
-    height = above + tall + below
-
-    drawing.set_size_inches(width, height)
-    drawing.get_layout_engine().set(rect=(0.0, below / height, across / width, tall / height), h_pad=0.06, w_pad=0.06)
-    plain = dict(x=0.1 / width, ha="left", va="top", parse_math=False, in_layout=False)
-    drawing.text(y=1 - 0.1 / height, s=head, fontsize=10.5, fontweight="bold", **plain)
-    lower = 0.31 + 0.21 * head.count("\n")
-    drawing.text(y=1 - lower / height, s=facts, fontsize=8, color=GREY, **plain)
-    drawing.text(y=(below - 0.04) / height, s=foot, fontsize=8, color=GREY, **plain)
+    corner = lay_out(drawing, content, across, beside, tall)
     if key:
-        key.set_bbox_to_anchor((across / width, 1 - above / height))
+        key.set_bbox_to_anchor(corner)
 
     grid = drawing.subplots(blocks * rows, columns, squeeze=False, sharex=True)
     for at in range(facets, blocks * columns):
@@ -187,24 +175,11 @@ def figure(content: Plan) -> Figure:
             last = row == rows - 1 and at + columns >= facets
             axes.tick_params(labelbottom=last, labelleft=place[1] == 0)
             axes.set_xlabel(content.x if last else "", parse_math=False)
-            axes.set_ylabel(_wrap(scale.label, 34) if place[1] == 0 else "", parse_math=False)
+            axes.set_ylabel(wrapped(scale.label, 34) if place[1] == 0 else "", parse_math=False)
             if row == 0:
                 letters = 64 if columns == 1 else 38 if columns < 4 else 34
-                axes.set_title(_lines(facet.title, letters), loc="left", parse_math=False)
+                axes.set_title(in_lines(facet.title, letters), loc="left", parse_math=False)
     return drawing
-
-
-def _wrap(text: str, width: int) -> str:
-    return "\n".join(textwrap.wrap(" ".join(text.split()), max(width, 10)))
-
-
-def _lines(text: str, width: int) -> str:
-    """Return a name in at most three lines, broken at commas, colons and blanks where it has any."""
-    parts = [""]
-    for piece in re.findall(rf".{{1,{width}}}?(?:[,:; ]+|$)|.{{{width}}}", " ".join(text.split())):
-        parts = [*parts[:-1], parts[-1] + piece] if len(parts[-1] + piece.rstrip()) <= width else [*parts, piece]
-    parts = parts if len(parts) <= 3 else [*parts[:2], parts[2][: width - 1] + "\u2026"]
-    return "\n".join(part.rstrip() for part in parts)
 
 
 def _draw(axes: Axes, content: Plan, facet: Facet, row: int, span: tuple[float, float]) -> None:
@@ -303,7 +278,7 @@ def _add_legend(drawing: Figure, content: Plan) -> Legend | None:
         entries.append((bar if content.ticks else Patch(color=GREY, alpha=0.25, linewidth=0), "95 % interval"))
     if not entries:
         return None
-    names = [_lines(label, LABEL_WIDTH) or "(none)" for _, label in entries]
+    names = [in_lines(label, LABEL_WIDTH) or "(none)" for _, label in entries]
     names = [f" {name}" if name.startswith("_") else name for name in names]  # which Matplotlib would leave out
     key = drawing.legend([handle for handle, _ in entries], names, loc="upper left", bbox_to_anchor=(0.0, 1.0),
                          title=content.key_title or None, title_fontsize=8.5, alignment="left")  # fmt: skip
@@ -360,7 +335,7 @@ def _set_ticks(axes: Axes, content: Plan, scale: Scale, span: tuple[float, float
     elif scale.limits is None:
         axes.yaxis.set_major_locator(MaxNLocator(5 if narrow or len(content.scales) > 1 else 7, steps=STEPS))
     if content.categories is not None:
-        axes.set_xticks(content.ticks, [_lines(name, LABEL_WIDTH) for name in content.categories], parse_math=False)
+        axes.set_xticks(content.ticks, [in_lines(name, LABEL_WIDTH) for name in content.categories], parse_math=False)
         if sum(map(len, content.categories)) > 60 / (1 + narrow):
             axes.tick_params(axis="x", labelrotation=40)
             for label in axes.get_xticklabels():

@@ -172,7 +172,7 @@ class Picture:
     """What the picture of an experiment shows: a curve over its own x, or a metric against an axis.
 
     One line for each combination of the other axes: the mean over seeds with its 95 % t interval. More lines than fit
-    are spread over small panels.
+    are spread over small panels. With `matrix` a heat map for each combination, of the first seed.
 
     Parameters
     ----------
@@ -200,6 +200,14 @@ class Picture:
         The series that the others should equal: black and dashed, once where all lines have the same.
     seed
         ``"mean"``, or ``"first"`` for the first seed alone.
+    matrix
+        The series that says in which column a value stands; the curve's x says in which row. The one `series` is drawn
+        as colour, over `limits` or else all its values. The curve is in long form, an entry for each cell:
+        ``{"step": [0, 0, 1, 1], "source": [0, 1, 0, 1], "weight": [0.9, 0.1, 0.2, 0.8]}``.
+    labels
+        Of a matrix: series with the names of rows and of columns, the same in all cells of one; empty for numbers.
+    each
+        Of a matrix: a series with one value for all cells of a matrix, where a point has several. Their titles.
 
     Raises
     ------
@@ -210,6 +218,8 @@ class Picture:
     --------
     >>> Picture(curve="training", series=[["loss"], ["gradient_norm"]], events="clipped", log=True).log
     (True, True)
+    >>> Picture(curve="alignment", series="weight", matrix="source", x="input", y="output").series
+    (('weight',),)
     """
 
     curve: str | None = None
@@ -226,6 +236,9 @@ class Picture:
     events: str | None = None
     reference: str = "actual"
     seed: str = "mean"
+    matrix: str | None = None
+    labels: tuple[str, str] = ("", "")
+    each: str | None = None
 
     def __post_init__(self):
         series = [self.series] if isinstance(self.series, str) else list(self.series)
@@ -243,8 +256,21 @@ class Picture:
             raise UsageError("a picture must have a curve with series, or a metric, and not both")
         if (self.metric is None) != (self.against is None):
             raise UsageError("a picture of a metric must have an axis which it is drawn against, and a curve has none")
-        words = [self.curve, self.metric, self.against, self.theory, self.baseline, self.events]
-        words = [word for word in words if word is not None] + [self.x, self.title, self.reference, *self.y]
+        object.__setattr__(self, "labels", tuple(self.labels))
+        lines = (self.theory, self.baseline, self.events)
+        if self.matrix is None and (any(self.labels) or self.each is not None):
+            raise UsageError("a picture must have a matrix to have labels of rows and columns, or several of them")
+        single = len(panels) == 1 and len(panels[0]) == 1 and len(self.labels) == 2
+        if self.matrix is not None and not (single and not any(lines) and not any(log)):
+            raise UsageError("a matrix must be one series of a curve with two labels, without lines and logarithms")
+        words = [self.curve, self.metric, self.against, self.matrix, self.each, *lines]
+        words = [word for word in words if word is not None] + [
+            self.x,
+            self.title,
+            self.reference,
+            *self.y,
+            *self.labels,
+        ]
         if not all(isinstance(word, str) for word in [*words, *(name for panel in panels for name in panel)]):
             raise UsageError("names and labels of a picture must be texts")
         if self.limits is not None and not (len(self.limits) == 2 and float(self.limits[0]) < float(self.limits[1])):

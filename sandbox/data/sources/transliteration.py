@@ -83,7 +83,7 @@ def generate():
 
 
 SOURCE = Source(
-    holds="pairs of one word",
+    holds="8 127 pairs of one word",
     licence="LGPL-2.1",
     beat="-",
     read=read,

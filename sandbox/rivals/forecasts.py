@@ -9,7 +9,7 @@ several steps feeds each step's forecast back as the next one's input.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -17,9 +17,10 @@ from sandbox.kernels import gemm
 from sandbox.kernels.linalg import solve
 from sandbox.kernels.reductions import mean
 
-__all__ = ["Ridge", "Series", "free_running", "origins", "ridge", "rmse"]
+__all__ = ["Ridge", "Series", "free_running", "horizons", "naive", "network", "origins", "ridge", "rmse"]
 
 PENALTIES = tuple(10.0**power for power in range(-6, 6))
+SHOWN = 200  # steps of a curve that one can read
 TRIED_ON = 0.2  # share of what is learned from, its end
 
 
@@ -36,8 +37,8 @@ class Series:
         Where the target was observed.
     first : int
         First step that is held out.
-    unit : float
-        Of the target in one of x: 4.2 degrees.
+    centre, unit : float
+        The target is centre + unit x.
     step : float
         See above.
     naive, calendar : int
@@ -46,6 +47,7 @@ class Series:
     x: np.ndarray
     known: np.ndarray
     first: int
+    centre: float
     unit: float
     step: float
     naive: int = 1
@@ -62,8 +64,23 @@ class Series:
         known, ahead = np.isfinite(self.goal), np.arange(1, len(self.x) + 1)[:, None]
         return known & (ahead < self.first), known & (ahead >= self.first)
 
+    def learned(self) -> "Series":
+        """The steps to learn from alone, of which the last ones are held out."""
+        cut = max(2, int(self.first * (1 - TRIED_ON)))
+        return replace(self, x=self.x[: self.first], known=self.known[: self.first], first=cut)
+
+    def levels(self, goal: np.ndarray) -> np.ndarray:
+        """What goals (N, S) say of the next step, in the target's unit."""
+        return self.centre + self.unit * (self.naive * self.x[:, :, 0] + self.step * goal)
+
+    def shown(self, goal: np.ndarray, steps: int = SHOWN) -> dict[str, np.ndarray]:
+        """Goals (N,) of the first series beside what came, in the target's unit, of the last steps: a curve."""
+        places = np.arange(max(0, len(self.x) - 1 - steps), len(self.x) - 1)
+        actual = np.where(self.known[places + 1, 0], self.centre + self.unit * self.x[places + 1, 0, 0], np.nan)
+        return {"step": places + 1, "actual": actual, "predicted": self.levels(goal[:, None])[places, 0]}
+
     def in_units(self, goal: np.ndarray) -> np.ndarray:
-        """A goal, or an error of one, in the target's unit."""
+        """The error of a goal in the target's unit."""
         return goal * (self.step * self.unit)
 
 
@@ -139,6 +156,23 @@ def origins(series: Series, horizon: int, context: int, most: int = 64) -> np.nd
     return np.unique(low + (high - low) * np.arange(most) // max(1, most - 1)) if high >= low else np.zeros(0, np.int64)
 
 
+def horizons(series: Series, horizon: int, context: int, **forecasts: Callable) -> dict[str, np.ndarray]:
+    """`free_running` of several forecasts by name from the same origins: a curve over how far ahead they are."""
+    starts = origins(series, horizon, context)
+    found = {name: free_running(series, starts, horizon, context, forecast) for name, forecast in forecasts.items()}
+    return {"ahead": np.arange(1, horizon + 1), **found}
+
+
+def naive(x: np.ndarray) -> np.ndarray:
+    """The simple forecast, to be fed back: a goal of 0 after the last step of x (T, B, D)."""
+    return np.zeros(x.shape[1])
+
+
+def network(model) -> Callable:
+    """A model with the head `every` as a forecast to be fed back; it runs through all that is shown each time."""
+    return lambda x: model.forward(x.astype(model.dtype))[-1, :, 0].astype(np.float64)
+
+
 def free_running(series: Series, starts: np.ndarray, horizon: int, context: int, forecast: Callable) -> np.ndarray:
     """RMSE (horizon,), in the target's unit, of forecasts that are fed back, by how far ahead they are.
 
@@ -151,8 +185,12 @@ def free_running(series: Series, starts: np.ndarray, horizon: int, context: int,
     forecast : callable (x (T, B, D)) -> (B,)
         The goal after the last step. It is shown the steps of the context and then, one by one, its own: the target as
         it forecast it, calendar channels as they are, and other channels as they were at the origin.
+
+    NaN where there is no origin: too little is held out for the horizon, or the series is shorter than the context.
     """
-    steps, S = starts[None, :] + np.arange(1 - context, 1)[:, None], series.x.shape[1]
+    if not len(starts):
+        return np.full(horizon, np.nan)
+    steps = starts[None, :] + np.arange(1 - context, 1)[:, None]
     shown = series.x[steps].reshape(context, -1, series.x.shape[2])  # (context, n S, D)
     found = np.empty(horizon)
     for ahead in range(1, horizon + 1):

@@ -1,7 +1,7 @@
 """What an encoder-decoder writes for what was held out: how much of it is right, and where it looked.
 
 Corpora of sequences for sequences say in their facts what to read (`sources`) and all right ways to write it
-(`accepted`); corpora of one for many what to write for (`prompts`) and what counts as right (`right`, `score`).
+(`accepted`); corpora of one for many what to write for (`prompts`) and what counts as right (`right`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,6 +15,7 @@ from sandbox.errors import unknown
 from sandbox.seq2seq import Seq2Seq
 from sandbox.shapes import evenly, padded
 from sandbox.streams import stream
+from sandbox.tasks import ln
 
 __all__ = ["HOW", "alignment", "beside", "by_length", "held_against", "model_for", "transcribe", "written_for"]
 
@@ -88,18 +89,22 @@ def alignment(model, source: np.ndarray, written: Sequence[int], letters, symbol
     Returns
     -------
     curve : dict
-        `step`, and the weight of each letter at each step: `1 c`, `2 a`, `3 t`.
+        For each symbol written, `step`, and each letter, `position`, both from 1, the `weight`; further the symbol,
+        `written`, the `letter`, and the whole source, `word`.
     text : str
         The same as a table of tabs, a row for each symbol.
     """
     target = np.array([*written, END], np.int64)
-    weights = model.alignment(source[:, np.newaxis], target[:, np.newaxis])[:, 0]
-    heads = [f"{place} {letter}" for place, letter in enumerate(letters.decode(source), 1)]
-    curve = {"step": list(range(1, len(target) + 1))}
-    curve |= {head: column.tolist() for head, column in zip(heads, weights.T.astype(np.float64), strict=True)}
-    lines = ["\t".join([symbol, *(f"{weight:.3f}" for weight in row)])
-             for symbol, row in zip(symbols.decode(target), weights.tolist(), strict=True)]  # fmt: skip
-    return curve, "\n".join(["\t".join(["", *letters.decode(source)]), *lines, ""])
+    weights = model.alignment(source[:, np.newaxis], target[:, np.newaxis])[:, 0].astype(np.float64)
+    (T, S), rows, columns = weights.shape, symbols.decode(target), letters.decode(source)
+    curve = {"step": [step + 1 for step in range(T) for _ in range(S)],
+             "position": [position + 1 for _ in range(T) for position in range(S)],
+             "weight": weights.ravel().tolist(), "written": [row for row in rows for _ in range(S)],
+             "letter": columns * T, "word": ["".join(columns)] * (T * S)}  # fmt: skip
+    lines = [["", *columns]]
+    for row, shares in zip(rows, weights.tolist(), strict=True):
+        lines.append([row, *(f"{share:.3f}" for share in shares)])
+    return curve, "".join("\t".join(line) + "\n" for line in lines)
 
 
 def beside(titles: Sequence[str], written: Mapping[str, Sequence], symbols, between: str, rows: int = 40) -> str:
@@ -124,9 +129,9 @@ def held_against(corpus, model) -> tuple[dict, dict, dict]:
         `exact` and `error_rate` of greedy decoding, `exact_beam` and `error_rate_beam` of a beam of 4, those of the
         rival, `parameters`, and the label of the data.
     curves : dict
-        `by_length`, and with an attention the `alignment` of one source, of middle length.
+        `by_length`, and with an attention the `alignment` of three sources: one of middle length and two longer ones.
     files : dict
-        The alignment as a table.
+        The alignments as tables.
     """
     facts = corpus.facts
     sources, accepted = facts["sources"], facts["accepted"]
@@ -137,9 +142,12 @@ def held_against(corpus, model) -> tuple[dict, dict, dict]:
     metrics |= {"rival": corpus.rival_score, "rival_error": facts["rival_error"], "parameters": model.vector.size}
     curves, files = {"by_length": by_length(greedy, accepted, sources)}, {}
     if model.decoder.attention is not None:
-        row = sorted(range(len(sources)), key=lambda row: len(sources[row]))[len(sources) // 2]
-        curves["alignment"], files["alignment.tsv"] = alignment(model, sources[row], greedy[row], facts["letters"],
-                                                                facts["symbols"])  # fmt: skip
+        order = sorted(range(len(sources)), key=lambda row: len(sources[row]))
+        rows = [order[part * len(order) // 20] for part in (10, 14, 17)]
+        found = [alignment(model, sources[row], greedy[row], facts["letters"], facts["symbols"])
+                 for row in dict.fromkeys(rows)]  # fmt: skip
+        curves["alignment"] = {name: [value for curve, _ in found for value in curve[name]] for name in found[0][0]}
+        files["alignment.tsv"] = "\n".join(text for _, text in found)
     return metrics | {"data": corpus.label}, curves, files
 
 
@@ -149,8 +157,10 @@ def written_for(corpus, model, loss: float, seed: int, temperature: float = 1.0)
     Returns
     -------
     metrics : dict
-        `score` as the corpus has it; of each way of decoding the share that is `right_...`, and of what was written
-        for one and the same how much is `different_...`; the rival's score, `parameters`, and the label of the data.
+        `bits` a symbol, and its rival's; `error_rate` of greedy decoding, and the rival's, None where there is no
+        one right way; of each way of decoding the share that is `right_...`, and of what was written
+        for one and the same how much is `different_...`; `right_reference` as the corpus has it, the rival's score,
+        `parameters`, and the label of the data.
     files : dict
         Some of what was written, as a table.
     """
@@ -158,10 +168,11 @@ def written_for(corpus, model, loss: float, seed: int, temperature: float = 1.0)
     titles, steps = facts["titles"], 2 * facts["longest"]
     written = {how: transcribe(model, facts["prompts"], steps=steps, how=how, rng=stream("probe", seed),
                                temperature=temperature) for how in HOW}  # fmt: skip
-    metrics = {"score": facts["score"](loss, written["greedy"]), "rival": corpus.rival_score}
+    metrics = {"bits": loss / ln(2), "rival": corpus.rival_score, "rival_error": facts["rival_error"]}
+    metrics["error_rate"] = scores(written["greedy"], facts["accepted"])[1] if "accepted" in facts else None
     for how, found in written.items():
         right = [facts["right"](number, symbols) for number, symbols in enumerate(found)]
         metrics[f"right_{how}"] = right.count(True) / len(right)
         metrics[f"different_{how}"] = len(set(zip(titles, found, strict=True))) / len(found)
-    metrics |= {"parameters": model.vector.size, "data": corpus.label}
+    metrics |= {"right_reference": facts["reference"], "parameters": model.vector.size, "data": corpus.label}
     return metrics, {"written.tsv": beside(titles, written, facts["symbols"], facts["between"])}
