@@ -81,8 +81,9 @@ def naive_bayes(sequences: Sequence[Sequence[str]], labels: np.ndarray, asked: S
     found = np.zeros(len(asked), np.int64)
     for number, sequence in enumerate(asked):
         score = prior.copy()
-        for code in filter(None.__ne__, map(alphabet.numbers.get, sequence)):
-            score += weights[code]
+        for symbol in sequence:
+            if symbol in alphabet.numbers:
+                score += weights[alphabet.numbers[symbol]]
         found[number] = score.argmax()
     return found
 
