@@ -6,11 +6,11 @@ from sandbox import corpora
 from sandbox.corpora.reverse import batch_of
 from sandbox.decoding import greedy, matches
 from sandbox.experiment import experiment
+from sandbox.families.transcription import model_for
 from sandbox.kernels.reductions import mean
 from sandbox.report import Column, Picture, Table
 from sandbox.streams import stream
 from sandbox.training import Recipe, Trainer
-from sandbox.transcription import model_for
 
 SAMPLES = 100  # of each length
 
@@ -27,7 +27,7 @@ SAMPLES = 100  # of each length
         note="exact: written alone, to the last symbol; learned: up to seq_len, two medians; baseline: sees one symbol",
         subject="sequences written backwards",
     ),
-    picture=Picture(curve="by_length", series="exact_match", x="length of the source", y="exact match", limits=(0, 1)),
+    picture=Picture(curve="by_length", series="exact", x="length of the source", y="exact match", limits=(0, 1)),
 )  # fmt: skip
 def attention(attention, cell, hidden, seq_len, batch, lr, updates, dtype, seed):
     """What attention adds to an encoder-decoder when sequences grow longer.
@@ -50,11 +50,11 @@ def attention(attention, cell, hidden, seq_len, batch, lr, updates, dtype, seed)
             weights = model.alignment(test.x, test.target, test.lengths)[:n]
             off = abs(weights.argmax(axis=2) - np.arange(n)[::-1, np.newaxis])
             aligned = np.count_nonzero(off <= 1) / off.size
-            curves["alignment"] = {"step": np.repeat(np.arange(n), n), "position": np.arange(n * n) % n,
+            curves["alignment"] = {"step": 1 + np.repeat(np.arange(n), n), "position": 1 + np.arange(n * n) % n,
                                    "weight": weights[:, 0].ravel().astype(np.float64)}  # fmt: skip
-    curves["by_length"] = {"length": np.arange(1, 3 * half + 1), "exact_match": np.array(exact)}
+    curves["by_length"] = {"length": np.arange(1, 3 * half + 1), "exact": np.array(exact)}
     reach = max((n for n in range(1, 3 * half + 1) if exact[n - 1] >= 0.5), default=0)
-    found = {"exact": float(mean(curves["by_length"]["exact_match"][: 2 * half])), "exact_twice": exact[2 * half - 1],
+    found = {"exact": float(mean(curves["by_length"]["exact"][: 2 * half])), "exact_twice": exact[2 * half - 1],
              "exact_beyond": exact[-1], "reach": reach, "aligned": aligned,
              "parameters": model.vector.size}  # fmt: skip
     return fit.columns() | found, fit.curves | curves

@@ -1,11 +1,13 @@
 """A language model of characters beside n-grams: bits a character on held-out text, and a sample of what it writes."""
 
-from sandbox import corpora, texts
+from sandbox import corpora
 from sandbox.alphabet import RARE
 from sandbox.corpora.characters import LN2, corpus
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.experiment import experiment
+from sandbox.families import texts
 from sandbox.report import Column, Picture, Table
+from sandbox.saved import save_model
 from sandbox.streams import stream
 from sandbox.training import Recipe, Trainer, check, model_for
 
@@ -14,11 +16,11 @@ from sandbox.training import Recipe, Trainer, check, model_for
     model=["gru", "lstm"],
     source=texts.source(),
     text_length=texts.length(),
-    hidden=[128], layers=[1], dropout=[0.0],
+    hidden=[128], layers=[1], recurrent_dropout=[0.0],
     seq_len=[100], batch=[32], lr=[0.004], updates=[3000],
     dtype=["float32"],
     seeds=3, quick=dict(model=["gru"], text_length=[3000], hidden=[4], seq_len=[12], batch=[4], updates=[6], seeds=2),
-    presets={"full": dict(model=["gru"], hidden=[256], updates=[6000])},
+    presets={"full": dict(model=["gru"], hidden=[384], lr=[0.003], updates=[3000])},
     settings=[texts.SETTING], data=texts.reads,
     check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),
     table=Table(
@@ -30,15 +32,17 @@ from sandbox.training import Recipe, Trainer, check, model_for
     picture=Picture(curve="evaluation", series=["bits_per_char"], x="update", y="bits/char on held-out text",
                     baseline="rival_bits"),
 )  # fmt: skip
-def characters(model, source, text_length, hidden, layers, dropout, seq_len, batch, lr, updates, dtype, seed, text):
+def characters(model, source, text_length, hidden, layers, recurrent_dropout, seq_len, batch, lr, updates, dtype, seed,
+               text):  # fmt: skip
     """A language model of characters beside n-grams.
 
     Batches go on where the one before stopped, with the states that were left there; the gradient passes through
-    seq_len characters. The learning rate falls along a cosine. `sample.txt` is what the model writes.
+    seq_len characters. The learning rate falls along a cosine. `sample.txt` is what the model writes after the
+    beginning of the held-out text; `sandbox generate` goes on with others.
     """
     found = corpora.load("characters", source=source, text=text, most=text_length)
-    network = texts.spread(model_for(found.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
-                                     dtype=dtype, embedding=min(32, hidden)))  # fmt: skip
+    shape = dict(cell=model, hidden=hidden, layers=layers, recurrent_dropout=recurrent_dropout, dtype=dtype)
+    network = texts.spread(model_for(found.task, seed, embedding=min(32, hidden), **shape))
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit = Trainer(network, found.task, recipe, seq_len=seq_len, seed=seed).run()
     fit.curves["evaluation"]["bits_per_char"] = [loss / LN2 for loss in fit.curves["evaluation"]["loss"]]
@@ -46,6 +50,8 @@ def characters(model, source, text_length, hidden, layers, dropout, seq_len, bat
     writer = LanguageModel(network)
     written = sampled(writer, *writer.start(prompt), steps=600, rng=stream("probe", seed), temperature=0.8, end=None)
     sample = "".join(alphabet.decode([*prompt[:, 0], *written.symbols[:, 0]])).replace(RARE, "?")
-    return {"bits_per_char": fit.loss / LN2, "rival_bits": found.rival_score, "accuracy": fit.score,
+    metrics = {"bits_per_char": fit.loss / LN2, "rival_bits": found.rival_score, "accuracy": fit.score,
             "parameters": network.vector.size, "updates_done": fit.updates, "data": found.label,
-            **({"status": fit.status} if fit.status else {})}, fit.curves, {"sample.txt": sample}  # fmt: skip
+            **({"status": fit.status} if fit.status else {})}  # fmt: skip
+    kept = save_model(network, shape, alphabet, "character", data=found.label, bits_per_char=fit.loss / LN2)
+    return metrics, fit.curves, {"model.npz": kept, "sample.txt": sample}

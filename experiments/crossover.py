@@ -4,10 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 
-from sandbox import corpora, texts
+from sandbox import corpora
 from sandbox.axes import Axis
 from sandbox.corpora.characters import LN2, corpus
 from sandbox.experiment import experiment
+from sandbox.families import texts
 from sandbox.kernels.reductions import total
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer, check, model_within
@@ -32,7 +33,7 @@ from sandbox.training import Recipe, Trainer, check, model_within
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True),
          Column("hidden", interval=False), Column("parameters_used", "parameters", interval=False),
          Column("work", "multiply-adds/char", interval=False), Column("kept", "kept/char", interval=False)],
-        note="work: of a forward pass, with attention's 2 T hidden; kept: numbers for the backward pass; rival: 5-gram",
+        note="work: of a forward pass, of attention (T + 1) hidden; kept: numbers for the backward pass; rival: 5-gram",
         subject="recurrence or attention; times: sandbox bench crossover",
     ),
     picture=Picture(metric="bits_per_char", against="seq_len", x="length of the context (characters)", y="bits/char"),
@@ -51,7 +52,7 @@ def crossover(model, source, text_length, seq_len, parameters, layers, character
     fit = Trainer(network, task, recipe, seq_len=seq_len, seed=seed).run()
     hidden, lookup = network.stack.output_size, network.embedding.vector.size  # no product
     matrices = np.array([value.size for value in network.parameters.values() if value.ndim > 1], float)
-    attended = 2 * seq_len * hidden * layers if model.startswith("transformer") else 0
+    attended = (seq_len + 1) * hidden * layers if model.startswith("transformer") else 0  # step t sees t, twice
     return {"bits_per_char": fit.loss / LN2, "rival_bits": found.rival_score, "hidden": hidden,
             "parameters_used": network.vector.size, "kept": network.columns, "data": found.label,
             "work": int(total(matrices)) - lookup + attended,

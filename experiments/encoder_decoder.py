@@ -1,10 +1,10 @@
 """A sequence for a sequence of another length: what a vector of fixed size holds of it, and what attention adds."""
 
-from sandbox import pairs
 from sandbox.experiment import experiment
+from sandbox.families import pairs
+from sandbox.families.transcription import held_against, model_for
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer
-from sandbox.transcription import held_against, model_for
 
 
 @experiment(

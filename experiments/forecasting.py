@@ -4,8 +4,8 @@ from sandbox import corpora
 from sandbox.axes import Axis
 from sandbox.corpora.series import DATA, files, reads
 from sandbox.experiment import experiment
-from sandbox.forecasts import horizons, naive, network
 from sandbox.report import Column, Picture, Table
+from sandbox.rivals.forecasts import horizons, naive, network
 from sandbox.sources import SETTINGS
 from sandbox.stopping import EarlyStopping
 from sandbox.training import Recipe, Trainer, check, model_for

@@ -1,8 +1,8 @@
 """A sequence in, one class out: names by characters, sentences by words, pictures by pixels, utterances."""
 
-from sandbox import classes
 from sandbox.axes import Axis
 from sandbox.experiment import experiment
+from sandbox.families import classes
 from sandbox.recipe import check
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer, model_for

@@ -1,11 +1,11 @@
 """One for many: a language and its surnames, a picture and its caption; three ways to write what was learned."""
 
-from sandbox import pairs
 from sandbox.axes import Axis
 from sandbox.experiment import experiment
+from sandbox.families import pairs
+from sandbox.families.transcription import model_for, written_for
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer
-from sandbox.transcription import model_for, written_for
 
 
 @experiment(

@@ -1,7 +1,7 @@
 """One vector in, one class out: recurrence without a second step is a perceptron."""
 
-from sandbox import classes
 from sandbox.experiment import experiment
+from sandbox.families import classes
 from sandbox.report import Column, Table
 from sandbox.training import Recipe, Trainer, model_for
 

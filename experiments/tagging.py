@@ -1,7 +1,7 @@
 """A class at each step: what a second direction, which has seen what comes behind, is worth."""
 
-from sandbox import classes
 from sandbox.experiment import experiment
+from sandbox.families import classes
 from sandbox.recipe import check
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer, model_for

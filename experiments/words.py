@@ -1,13 +1,12 @@
 """A language model of words beside n-grams: perplexity on held-out text, and the likeliest next words after prompts."""
 
-import csv
-import io
-
-from sandbox import corpora, texts
-from sandbox.corpora.words import continuations, corpus, prompts
+from sandbox import corpora
+from sandbox.corpora.words import corpus, prompts, table
 from sandbox.experiment import Setting, experiment
+from sandbox.families import texts
 from sandbox.kernels.activations import exp
 from sandbox.report import Column, Picture, Table
+from sandbox.saved import save_model
 from sandbox.training import Recipe, Trainer, check, model_for
 
 PROMPTS = "my lord | if i | the king of | what is the"
@@ -17,7 +16,7 @@ PROMPTS = "my lord | if i | the king of | what is the"
     model=["gru", "lstm"],
     source=texts.source(),
     text_length=texts.length(),
-    hidden=[96], layers=[1], dropout=[0.0], recurrent_dropout=[0.0],
+    hidden=[128], layers=[1], recurrent_dropout=[0.0],
     seq_len=[35], batch=[32], lr=[0.003], updates=[1000],
     dtype=["float32"],
     seeds=3, quick=dict(model=["gru"], text_length=[3000], hidden=[4], seq_len=[8], batch=[4], updates=[6], seeds=2),
@@ -36,25 +35,23 @@ PROMPTS = "my lord | if i | the king of | what is the"
     picture=Picture(curve="evaluation", series=["perplexity"], x="update", y="perplexity on held-out text",
                     log=True, baseline="rival_perplexity"),
 )  # fmt: skip
-def words(model, source, text_length, hidden, layers, dropout, recurrent_dropout, seq_len, batch, lr, updates, dtype,
-          seed, text, prompt):  # fmt: skip
+def words(model, source, text_length, hidden, layers, recurrent_dropout, seq_len, batch, lr, updates, dtype, seed,
+          text, prompt):  # fmt: skip
     """A language model of words beside n-grams.
 
     Words that are seldom are one symbol, for the model and its rival. Batches go on where the one before stopped; the
     gradient passes through seq_len words. The learning rate falls along a cosine.
     """
     found = corpora.load("words", source=source, text=text, most=text_length)
-    network = texts.spread(model_for(found.task, seed, cell=model, hidden=hidden, layers=layers, dropout=dropout,
-                                     recurrent_dropout=recurrent_dropout, dtype=dtype))  # fmt: skip
+    shape = dict(cell=model, hidden=hidden, layers=layers, recurrent_dropout=recurrent_dropout, dtype=dtype)
+    network = texts.spread(model_for(found.task, seed, embedding=min(64, hidden), **shape))
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit = Trainer(network, found.task, recipe, seq_len=seq_len, seed=seed).run()
     fit.curves["evaluation"]["perplexity"] = [float(exp(loss)) for loss in fit.curves["evaluation"]["loss"]]
-    file = io.StringIO()
-    rows = [(each, rank + 1, *word) for each in prompt or prompts(PROMPTS)
-            for rank, word in enumerate(continuations(network, found.facts["alphabet"], each))]  # fmt: skip
-    csv.writer(file, lineterminator="\n").writerows([("prompt", "rank", "word", "probability"), *rows])
+    file = table(network, found.facts["alphabet"], prompt or prompts(PROMPTS))
     metrics = {"perplexity": float(exp(fit.loss)), "rival_perplexity": found.rival_score, "accuracy": fit.score,
             "loss": fit.loss, "words": len(found.facts["alphabet"]), "rare": found.facts["rare"],
             "parameters": network.vector.size, "updates_done": fit.updates, "data": found.label,
             **({"status": fit.status} if fit.status else {})}  # fmt: skip
-    return metrics, fit.curves, {"continuations.csv": file.getvalue()}
+    kept = save_model(network, shape, found.facts["alphabet"], "word", data=found.label, loss=fit.loss)
+    return metrics, fit.curves, {"model.npz": kept, "continuations.csv": file}

@@ -87,8 +87,12 @@ def read(path, what="checkpoint", writer="Trainer.save") -> tuple[dict, dict]:
     """
     content, path = (io.BytesIO(path), f"{len(path)} bytes") if isinstance(path, bytes) else (None, path)
     try:
-        with content or open(path, "rb") as opened, np.load(opened, allow_pickle=False) as file:
-            arrays = {name: file[name] for name in file.files}
+        with content or open(path, "rb") as opened:
+            if not zipfile.is_zipfile(opened):  # np.load would speak of pickles
+                raise ValueError("it is no .npz archive")
+            opened.seek(0)
+            with np.load(opened, allow_pickle=False) as file:
+                arrays = {name: file[name] for name in file.files}
         facts = json.loads(str(arrays.pop("facts")[()]))
         if not isinstance(facts, dict):
             raise ValueError("its facts are no dictionary")

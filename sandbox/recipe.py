@@ -106,6 +106,9 @@ def check_fit(model, task, recipe, seq_len):
         raise UsageError(f"model must {rule}, got {sizes[0]} {sizes[1]} and {sizes[2]}")
     if task.head != "decoder":
         _check_direction(model.stack.direction, task, recipe.piece, seq_len)
+        if task.stream and getattr(model.stack, "grows", False):
+            rule = f"recurrent or a window for task {task.name}, whose sequences never end"
+            raise UsageError(f"model must be {rule}, got one with states of all steps so far ({model.stack.name})")
     for name in ("window", "checkpoint_every"):
         _check_piece(name, getattr(recipe, name), seq_len)
     if recipe.omega:

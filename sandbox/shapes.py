@@ -223,6 +223,8 @@ def language(name: str, train: np.ndarray, held_out: np.ndarray, symbols: int, *
     held_out = held_out[:most]
 
     def sample(rng, batch, seq_len):
+        if seq_len >= len(train):
+            raise UsageError(f"seq_len must be below the {len(train)} symbols of {name} to learn from, got {seq_len}")
         starts = whole(rng, 0, len(train) - seq_len, batch)
         window = train[starts + np.arange(seq_len + 1)[:, None]]
         return Batch(np.ascontiguousarray(window[:-1]), np.ascontiguousarray(window[1:]))

@@ -2,6 +2,7 @@
 
 import math
 
+from sandbox.errors import UsageError
 from sandbox.training import Trainer
 
 __all__ = ["EarlyStopping"]
@@ -44,3 +45,7 @@ class EarlyStopping(Trainer):
         fit = super().run(**arguments)
         self.model.vector[:] = self.kept
         return fit
+
+    def save(self, path):
+        """Not to be had: the best parameters so far are no part of such a file (UsageError)."""
+        raise UsageError(f"checkpoint must be None with early stopping, which cannot be resumed, got {path}")

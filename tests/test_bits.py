@@ -30,6 +30,11 @@ GRIDS |= {
     "length": [*TRAIN, "--cell", ",".join(MIXED), "--task", ",".join(SERIES), "--chrono", "true"],
     "clipping": [*TRAIN, "--clip", ",".join(CLIPS), "--init", "pascanu_smart_tanh,saxe", "--dtype", "all"],
 }
+ATTENDING = ["transformer", "transformer:post:heads=2", "mlp:3"]
+GRIDS |= {
+    "memory": ["--quick", "--seed", "0,3", "--model", ",".join(ATTENDING), "--dtype", "all"],
+    "attention": ["--quick", "--seed", "0,3", "--attention", "dot,additive"],
+}
 REORDERED = {
     "vanishing": [*SMALL, "--gain", "1.25,0.8", "--cell", "rnn:relu,gru,lstm,rnn", "--init", "radius,orthogonal"],
     "exploding": [*SMALL, "--gain", "4,1.5", "--cell", "gru,rnn:identity,rnn,lstm", "--init", "sigma,gaussian"],
@@ -37,6 +42,10 @@ REORDERED = {
 REORDERED |= {
     "length": [*TRAIN, "--cell", ",".join(MIXED[::-1]), "--task", ",".join(SERIES[::-1]), "--chrono", "true"],
     "clipping": [*TRAIN, "--clip", ",".join(CLIPS[::-1]), "--init", "saxe,pascanu_smart_tanh", "--dtype", "all"],
+}
+REORDERED |= {
+    "memory": ["--quick", "--seed", "3,0", "--model", ",".join(ATTENDING[::-1]), "--dtype", "all"],
+    "attention": ["--quick", "--seed", "3,0", "--attention", "additive,dot"],
 }
 
 

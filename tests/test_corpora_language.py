@@ -5,15 +5,17 @@ from collections import Counter
 import numpy as np
 import pytest
 
-from sandbox import corpora, data, shapes, texts
+from sandbox import corpora, data, shapes
 from sandbox.alphabet import RARE
 from sandbox.corpora import characters, chorales, series, words
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.errors import UsageError
 from sandbox.experiment import load
-from sandbox.forecasts import free_running, horizons, naive, network, origins, ridge, rmse
+from sandbox.families import texts
 from sandbox.midi import midi
-from sandbox.ngrams import markov, witten_bell
+from sandbox.model import Model
+from sandbox.rivals.forecasts import free_running, horizons, naive, network, origins, ridge, rmse
+from sandbox.rivals.ngrams import markov, witten_bell
 from sandbox.sources import topics
 from sandbox.stopping import EarlyStopping
 from sandbox.streams import stream
@@ -143,6 +145,10 @@ def test_likeliest_words(given):
     order = [number for number in np.argsort(-shares) if alphabet.symbols[number] != RARE][:3]
     assert [word for word, _ in found] == [alphabet.symbols[number] for number in order]
     np.testing.assert_allclose([share for _, share in found], shares[order], rtol=1e-13)
+    lines = words.table(model, alphabet, ["The dog."]).splitlines()
+    assert len(lines) == 6 and lines[0] == "prompt,rank,word,probability"
+    word = f'"{found[0][0]}"' if found[0][0] == "," else found[0][0]
+    assert lines[1] == f"The dog.,1,{word},{found[0][1]}"
 
 
 @pytest.mark.parametrize(
@@ -172,6 +178,14 @@ def test_texts_that_are_no_texts(tmp_path, given):
     own.write_text("1 2 3")
     with pytest.raises(UsageError, match="text of words must have words, got 0"):
         words.corpus("text", str(own))
+
+
+@pytest.mark.parametrize(("content", "module"), [("a b", characters), ("a b c d e f g h i j k", words)])
+def test_a_text_too_short_to_divide_is_refused_before_anything_runs(tmp_path, content, module):
+    own = tmp_path / "own.txt"
+    own.write_text(content)
+    with pytest.raises(UsageError, match="text .* must have two different symbols"):
+        texts.check({"source": ["text"], "text_length": [1000]}, {"text": str(own)}, module.corpus)
 
 
 def test_vectors_of_symbols_are_as_large_as_noise():
@@ -232,6 +246,49 @@ def test_the_rival_of_chorales_is_a_chain_for_each_voice(given):
             share = counts[before, after] / sum(counts[before, other] for other in pitches)
             expected -= np.log(share) / len(line)
     assert chorales.corpus().rival_score == pytest.approx(expected, rel=1e-13)
+
+
+def test_what_is_held_out_is_not_learned_in_another_key(given, rng_pieces):
+    held_out = shapes.split(len(rng_pieces))[1]
+    copied = next(row for row in range(len(rng_pieces)) if row not in held_out)
+    rng_pieces[copied] = np.concatenate([rng_pieces[copied][:5], rng_pieces[held_out[0]][3:12] + 2])
+    given(rng_pieces)
+    learned = chorales.corpus().facts["learned"]
+    assert copied not in learned and len(learned) == len(rng_pieces) - len(held_out) - 1
+    rng_pieces[copied] = rng_pieces[copied][:12]  # seven steps in common
+    given(rng_pieces)
+    assert copied in chorales.corpus().facts["learned"]
+
+
+@pytest.fixture
+def rng_pieces():
+    rng = stream("probe", 5)
+    return [50 + np.floor(20 * rng.random((14, 4))).astype(np.int64) for _ in range(12)]
+
+
+def test_the_n_gram_of_chorales_sees_all_voices_and_no_other_chorale(given, rng_pieces):
+    given(rng_pieces)
+    facts = chorales.corpus().facts
+    alphabet = facts["alphabet"]
+    texts_of = {name: [chorales.serial(rng_pieces[row], alphabet).tolist() for row in facts[name]]
+                for name in ("learned", "held_out")}  # fmt: skip
+    start = [-1] * 5
+    joined = [symbol for each in texts_of["learned"] for symbol in [*start, *each]]
+    counts = [Counter(tuple(joined[at : at + k]) for at in range(len(joined) - k + 1)) for k in range(1, 6)]
+
+    def share(history, symbol, k):
+        if k == 0:
+            return 1 / (len(alphabet) + 1)
+        history = history[len(history) - k + 1 :]
+        followed = {gram: n for gram, n in counts[k - 1].items() if gram[:-1] == tuple(history)}
+        low, total = share(history[1:] if history else history, symbol, k - 1), sum(followed.values())
+        if not total:
+            return low
+        return (followed.get((*history, symbol), 0) + len(followed) * low) / (total + len(followed))
+
+    costs = [-np.log(share([*start, *each[:at]], each[at], 5)) for each in texts_of["held_out"]
+             for at in range(len(each))]  # fmt: skip
+    assert facts["ngram"] == pytest.approx(4 * np.mean(costs), rel=1e-12)
 
 
 def test_a_sample_has_each_voice_in_its_turn(given):
@@ -402,9 +459,18 @@ def test_the_simple_forecast_stays_where_it_is():
     assert curve["ahead"].tolist() == [1, 2, 3] and np.array_equal(curve["naive"], curve["again"])
 
 
+def test_a_series_that_stands_still_as_long_as_it_is_learned_from():
+    values = np.array([3.0] * 50 + [4.0, 5.0, 4.0, 3.0, 3.0])[:, None, None]
+    found = series.of_values(values)
+    assert found.first == 44 and found.step == found.unit == 1.0
+    assert found.goal[49:54, 0].tolist() == [1.0, 1.0, -1.0, -1.0, 0.0]
+
+
 def test_no_origin_where_there_is_no_room():
     found, _ = made()
-    assert not len(origins(found, 30, 5)) and np.isnan(horizons(found, 30, 5, naive=naive)["naive"]).all()
+    model = Model(found.x.shape[2], 1, cell="rnn", hidden=3, head="every", rng=stream("init", 0))
+    said = horizons(found, 30, 5, naive=naive, rmse=network(model))
+    assert not len(origins(found, 30, 5)) and np.isnan(said["naive"]).all() and np.isnan(said["rmse"]).all()
 
 
 def test_several_series_are_held_out_side_by_side():
@@ -463,6 +529,9 @@ def test_a_column_of_ones_own(tmp_path, given):
     read = series.reads(grid, settings)
     assert read["series"] == (corpus.label, "") and read["stocks"][0] == "generated prices" and read["stocks"][1]
     series.files(grid, settings)
+    own.write_text("day,sold\n" + "1,2\n2,3\n" * 9 + "3,3\n")
+    with pytest.raises(UsageError, match="column 'sold' of .*own.csv must have at least 20 values, .* got 19"):
+        series.files(grid, settings)
     own.write_text("day,sold\n1,2\n2,x\n")
     with pytest.raises(UsageError, match="must be a number in each line, got 'x' in line 3"):
         series.files(grid, settings)
@@ -471,7 +540,7 @@ def test_a_column_of_ones_own(tmp_path, given):
 # Training --------------------------------------------------------------------------------------------------------
 
 
-def test_early_stopping_keeps_what_was_best():
+def test_early_stopping_keeps_what_was_best(tmp_path):
     found, _ = made()
     task = shapes.forecasting("s", found.x, found.first, goal=found.goal, score=lambda o, b: 0.0, baseline=1.0)
     recipe = Recipe(updates=200, batch=2, lr=0.05, evaluate_every=5)
@@ -482,27 +551,26 @@ def test_early_stopping_keeps_what_was_best():
     assert trainer.best == (5 * int(np.argmin(losses)), min(losses)) and 0 < fit.updates < 200
     assert fit.updates == trainer.best[0] + 15 and losses[-1] > min(losses)
     assert Trainer(model, task, recipe, seq_len=20, seed=0).evaluate()[0] == min(losses)
+    with pytest.raises(UsageError, match="checkpoint must be None with early stopping"):
+        trainer.save(tmp_path / "half.npz")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("name", "point", "files"),
     [
-        ("characters", dict(model="gru", source="shakespeare", text_length=2000, hidden=3, layers=1, dropout=0.0,
-                            seq_len=8, batch=4, lr=0.01, updates=3, dtype="float32"), ["sample.txt"]),
-        ("words", dict(model="gru", source="shakespeare", text_length=2000, hidden=3, layers=1, dropout=0.0,
-                       recurrent_dropout=0.2, seq_len=8, batch=4, lr=0.01, updates=3, dtype="float32"),
-         ["continuations.csv"]),
-        ("forecasting", dict(model="gru", source="sunspots", hidden=3, layers=1, recurrent_dropout=0.0, seq_len=8,
-                             batch=4, lr=0.01, updates=3, horizon=2, dtype="float32"), []),
-        ("music", dict(model="gru", chorales=6, transposed=1, hidden=3, layers=1, dropout=0.0, batch=2, lr=0.01,
-                       updates=2, temperature=1.0, dtype="float32"), ["sample.mid"]),
+        ("characters", dict(source="shakespeare", text_length=2000, seq_len=8, batch=4), ["model.npz", "sample.txt"]),
+        ("words", dict(source="shakespeare", text_length=2000, seq_len=8, batch=4), ["continuations.csv", "model.npz"]),
+        ("forecasting", dict(source="sunspots", seq_len=8, batch=4, horizon=2), []),
+        ("music", dict(chorales=6, transposed=1, temperature=1.0, batch=2), ["sample.mid"]),
     ],
-)  # fmt: skip
+)
 def test_the_same_bits_twice(name, point, files, given):
     experiment = load(name)
 
     def made_by():
-        metrics, curves, *rest = experiment(**point, seed=1)
+        metrics, curves, *rest = experiment(model="gru", hidden=3, layers=1, recurrent_dropout=0.1, lr=0.01, updates=3,
+                                            dtype="float32", seed=1, **point)  # fmt: skip
         return metrics, {key: {column: list(values) for column, values in curve.items()}
                          for key, curve in curves.items()}, *rest  # fmt: skip
 
@@ -512,3 +580,10 @@ def test_the_same_bits_twice(name, point, files, given):
     assert repr(one) == repr(two)
     kept = one[2] if len(one) > 2 else {}
     assert sorted(kept) == files and all(kept.values())
+
+
+def test_the_work_of_causal_attention_is_that_of_the_steps_it_sees(given):
+    short, long = (load("crossover").function(
+        "transformer", "python", 300, T, 3500, 1, 8, 1, 0.01, "float32", 0, None)[0] for T in (1, 5))  # fmt: skip
+    seen = [1 + 2 + 3 + 4 + 5, 5 * 1]  # keys of all queries, each in a score and in a mean
+    assert (long["work"] - short["work"]) * 5 == 2 * (seen[0] - seen[1]) * long["hidden"]

@@ -5,13 +5,23 @@ import itertools
 import numpy as np
 import pytest
 
-from sandbox import corpora, data, edits, pairs, shapes
+from sandbox import corpora, data, edits, shapes
 from sandbox.alphabet import END, Alphabet
-from sandbox.corpora import _letters, _trigrams, captions, naming, pronunciation, transliteration
+from sandbox.corpora import captions, naming, pronunciation, transliteration
 from sandbox.errors import UsageError
+from sandbox.families import pairs
+from sandbox.families.transcription import (
+    alignment,
+    beside,
+    by_length,
+    held_against,
+    model_for,
+    transcribe,
+    written_for,
+)
+from sandbox.rivals import letters, trigrams
 from sandbox.streams import stream
 from sandbox.training import Recipe, Trainer
-from sandbox.transcription import alignment, beside, by_length, held_against, model_for, transcribe, written_for
 
 
 def codes(*words):
@@ -56,7 +66,7 @@ def test_either_of_two_ways_is_right():
 def test_letters_are_aligned_with_none_one_and_two_symbols():
     sources = codes("ab", "b", "a", "ba", "aab", "cab", "bca", "c", "bc")  # a is 5, b is 6 7, c is silent
     targets = [np.array(sum(([[5], [6, 7], []][letter] for letter in source), []), np.int64) for source in sources]
-    found = _letters.align(sources, targets)
+    found = letters.align(sources, targets)
     assert [many.tolist() for many in found] == [[[1, 2, 0][letter] for letter in source] for source in sources]
 
 
@@ -71,7 +81,7 @@ def test_the_best_alignment_is_the_best_of_all():
         return sum(log_n[a, k] + log_t[a, target[end - k : end]].sum()
                    for a, k, end in zip(source, many, ends, strict=True))  # fmt: skip
 
-    found = _letters._best(*shapes.padded(sources), *shapes.padded(targets), log_t, log_n)
+    found = letters._best(*shapes.padded(sources), *shapes.padded(targets), log_t, log_n)
     for b, (source, target) in enumerate(zip(sources, targets, strict=True)):
         ways = [many for many in itertools.product(range(3), repeat=len(source)) if sum(many) == len(target)]
         best = max(ways, key=lambda many: value(source, target, many))
@@ -80,9 +90,9 @@ def test_the_best_alignment_is_the_best_of_all():
 
 def test_more_than_two_symbols_a_letter_are_left_out():
     sources, targets = codes("a", "ab", "b"), [np.array([5, 5, 5]), np.array([5, 6]), np.array([6])]
-    found = _letters.align(sources, targets)
+    found = letters.align(sources, targets)
     assert found[0] is None and [many.tolist() for many in found[1:]] == [[1, 1], [1]]
-    assert _letters.rules(sources, targets)(np.array([0, 1])) == (5, 6)
+    assert letters.rules(sources, targets)(np.array([0, 1])) == (5, 6)
 
 
 def test_the_neighbours_decide_and_without_them_the_letter():
@@ -90,11 +100,11 @@ def test_the_neighbours_decide_and_without_them_the_letter():
     words, said = ("ce", "ca", "ca", "ace", "aca", "ea"), {"a": 1, "e": 2}
     targets = [np.array([said.get(letter, 8 if word[at + 1 : at + 2] == "e" else 9) for at, letter in enumerate(word)])
                for word in words]  # fmt: skip
-    write = _letters.rules(codes(*words), targets)
+    write = letters.rules(codes(*words), targets)
     assert write(codes("ce")[0]) == (8, 2) and write(codes("ca")[0]) == (9, 1)
     assert write(codes("acca")[0]) == (1, 9, 9, 1)
     assert write(codes("aza")[0]) == (1, 1)  # z was never seen
-    assert _letters.rules(codes(*words), targets, reach=0)(codes("ce")[0]) == (9, 2)
+    assert letters.rules(codes(*words), targets, reach=0)(codes("ce")[0]) == (9, 2)
 
 
 # Corpora ---------------------------------------------------------------------------------------------------------
@@ -168,7 +178,7 @@ def test_captions_and_the_name_of_the_nearest_picture(given):
     near = [min(learned, key=lambda other: (abs(other - row), other)) for row in held_out]
     wrong = sum(names[one] != names[other] for one, other in zip(held_out, near, strict=True))
     assert corpus.facts["rival_error"] == wrong / (2 * len(held_out)) and corpus.better == "lower"
-    model = _trigrams.Trigrams([corpus.facts["symbols"].encode(names[row]) for row in learned], 5)
+    model = trigrams.Trigrams([corpus.facts["symbols"].encode(names[row]) for row in learned], 5)
     costs = [model.cost(corpus.facts["symbols"].encode(names[row])) for row in held_out]
     assert corpus.rival_score == pytest.approx(sum(costs) / np.log(2) / (3 * len(held_out)))
     dark = tuple(corpus.facts["symbols"].encode(["DOT", "DARK"]))
@@ -182,7 +192,7 @@ def test_captions_and_the_name_of_the_nearest_picture(given):
 
 
 def test_a_trigram_by_hand():
-    model = _trigrams.Trigrams([np.array([2, 3])], 4)  # a name "ab" of letters a, b, END and START
+    model = trigrams.Trigrams([np.array([2, 3])], 4)  # a name "ab" of letters a, b, END and START
     one = (1 + 3 * 0.25) / (3 + 3)
     two = (1 + one) / (1 + 1)
     assert model.chance((), 2) == one and model.chance((1,), 2) == two and model.chance((1, 1), 2) == (1 + two) / 2
@@ -326,3 +336,10 @@ def test_stand_ins_are_named(tmp_path, monkeypatch):
     found = pairs.reads({"corpus": ["pronunciation", "naming"]}, {})
     assert [label for label, _ in found.values()] == ["generated words", "generated names"]
     assert all("is not fetched" in note for _, note in found.values())
+
+
+def test_a_file_of_one_source_is_refused_before_anything_runs(tmp_path):
+    path = tmp_path / "one.tsv"
+    path.write_text("cat\tK AE T\ncat\tK AA T\n", encoding="utf-8")
+    with pytest.raises(UsageError, match="data of pronunciation must have two sequences at least, got 1"):
+        pairs.check({"corpus": ["pronunciation"], "held_out": [5]}, {"tsv": str(path)})

@@ -322,6 +322,18 @@ def test_a_text_goes_on_as_if_it_had_been_read_whole(cell):
     np.testing.assert_array_equal(again.symbols, decoded.symbols[2:])
 
 
+@pytest.mark.plain_python
+@pytest.mark.parametrize("cell", ["lstm", "mlp:3", "transformer:heads=1"])
+def test_what_a_beam_says_of_a_text_is_what_the_model_says(cell):
+    """Whatever the body carries from step to step is chosen with the rows."""
+    model, prompt = language_model(cell=cell), np.array([[1, 2], [3, 4], [5, 0]])
+    text = LanguageModel(model)
+    decoded = beam(text, *text.start(prompt), steps=5, width=3, end=None)
+    output = model.forward(np.concatenate([prompt, decoded.symbols[:-1]]))[len(prompt) - 1 :]
+    shares = sampling.log_softmax(output.reshape(10, 6), 1.0)[np.arange(10), decoded.symbols.ravel()]
+    assert np.abs(decoded.log_probability - shares.reshape(5, 2).sum(0)).max() < 1e-11
+
+
 def test_writing_twice_gives_the_same_bits():
     for model, start in writers():
         for write in (greedy, beam, lambda *a, **n: sampled(*a, rng=stream("data", 3), temperature=0.7, **n)):

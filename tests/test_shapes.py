@@ -112,6 +112,14 @@ def test_a_series_is_predicted_behind_what_is_learned_from():
     assert held_out.x.shape == (40, 1, 1) and steps.tolist() == list(range(28, 38))
 
 
+def test_a_window_longer_than_the_text_is_refused():
+    task = shapes.language("text", TEXT, TEXT[:31], 11)
+    assert task.draw(stream("data", 1), 4, 102).x.shape == (102, 4)
+    for seq_len in (103, 150):
+        with pytest.raises(UsageError, match=f"seq_len must be below the 103 symbols of text .*, got {seq_len}"):
+            task.draw(stream("data", 1), 4, seq_len)
+
+
 def test_a_text_of_one_symbol_is_refused():
     with pytest.raises(UsageError, match="text held out of dull must have two different symbols, got 1"):
         shapes.language("dull", TEXT, np.zeros(9, np.int64), 11)
@@ -149,11 +157,38 @@ def test_answers_of_batches_of_different_size_count_the_same():
     assert scores == pytest.approx([scores[0]] * 4, abs=1e-15)
 
 
+def test_a_model_whose_states_grow_follows_no_stream():
+    for carry in (True, False):
+        task = shapes.language("text", TEXT, TEXT[:31], 11, carry=carry)
+        model = model_for(task, 0, cell="transformer:heads=2", hidden=4)
+        if carry:
+            with pytest.raises(
+                UsageError, match=r"model must be recurrent or a window for task text.*transformer:heads"
+            ):
+                Trainer(model, task, Recipe(**RECIPE), seq_len=5, seed=0)
+        else:
+            assert fit(model, task, Recipe(**RECIPE), seq_len=5).updates == 4
+
+
 def test_a_model_of_another_alphabet():
     task = shapes.classification("words", CODES, LABELS, 2, symbols=3)
     other = shapes.classification("words", CODES, LABELS, 2, symbols=4)
     with pytest.raises(UsageError, match="model must read 3 symbols a step and have 2 outputs .* got 4 symbols and 2"):
         fit(model_for(other, 0, cell="rnn", hidden=2), task, Recipe(**RECIPE))
+
+
+def test_a_corpus_is_of_the_file_as_it_is_now(tmp_path, monkeypatch):
+    monkeypatch.setenv("SANDBOX_DATA_DIR", str(tmp_path / "data"))
+    own = tmp_path / "own.tsv"
+    own.write_text("x\tann\nx\tbob\ny\tana\ny\tzoe\nx\tleo\n")
+    first = corpora.load("names", path=str(own))
+    assert corpora.load("names", path=str(own)) is first
+    own.write_text("x\tann\nx\tbob\ny\tana\ny\tzoe\nx\tleo\nz\tzed\n")
+    assert corpora.load("names", path=str(own)).facts["classes"] == ["x", "y", "z"]
+    vowels = corpora.load("vowels")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "fetched.whl").write_text("")
+    assert corpora.load("vowels") is not vowels
 
 
 def test_a_corpus_says_whether_its_rival_is_beaten():

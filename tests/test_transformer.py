@@ -1,4 +1,4 @@
-"""Layer normalisation, GELU, positions, blocks and the Transformer as a model's body: naive references and PyTorch."""
+"""The Transformer as a model's body against naive references; its layers against PyTorch's stored values."""
 
 import doctest
 import importlib
@@ -6,7 +6,6 @@ import importlib.util
 from pathlib import Path
 from unittest import mock
 
-import mpmath
 import naive
 import naive_attention
 import numpy as np
@@ -15,8 +14,7 @@ import pytest
 from sandbox import losses, threads
 from sandbox.errors import UsageError
 from sandbox.jit import COMPILED
-from sandbox.layers import LayerNorm, MultiHead, Transformer, bodies, norm, transformer
-from sandbox.layers.norm import Positions
+from sandbox.layers import LayerNorm, MultiHead, Transformer, bodies, transformer
 from sandbox.layers.transformer import Block
 from sandbox.model import HEADS, Model
 from sandbox.streams import stream
@@ -61,113 +59,6 @@ def refused(message, function, *arguments, **named):
     with pytest.raises(UsageError) as caught:
         function(*arguments, **named)
     assert str(caught.value) == message
-
-
-# Between the products ----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.plain_python
-@every_dtype
-@pytest.mark.parametrize("shape", [(4, 3, 7), (5, 1), (2, 19), (8,), (0, 3)], ids=str)
-def test_layer_norm_by_every_number(shape, dtype):
-    module = randomise(LayerNorm(shape[-1], dtype=dtype))
-    x, dy = draw(*shape, dtype=dtype), draw(*shape, seed=5, dtype=dtype)
-    given = {name: value.astype(float) for name, value in {**module.parameters, "x": x}.items()}
-
-    def scalar(flat):
-        found = naive.unpack(flat, given)
-        return (naive_attention.layer_norm(found["x"], found["g"], found["b"]) * dy).sum()
-
-    y = module.forward(x)
-    module.gradient[:] = 7
-    dx = module.backward(dy)
-    assert y.dtype == dx.dtype == dtype
-    close(y, naive_attention.layer_norm(given["x"], given["g"], given["b"]), ROUNDING[dtype] / 20)
-    wanted = naive.unpack(naive.gradient(scalar, naive.pack(given)), given)
-    for name, value in {**module.gradients, "x": dx}.items():
-        scale = max(np.abs(wanted[name]).max(initial=0), 1e-3)  # of one number the gradient is nothing but rounding
-        assert np.abs(value - wanted[name]).max(initial=0) <= ROUNDING[dtype] / 10 * scale
-
-
-@pytest.mark.plain_python
-@every_dtype
-def test_layer_norm_in_segments_from_the_end_is_the_whole(dtype):
-    module = randomise(LayerNorm(5, dtype=dtype))
-    x, dy = draw(40, 2, 5, dtype=dtype), draw(40, 2, 5, seed=5, dtype=dtype)
-    y, dx = module.forward(x), module.backward(dy)
-    whole = module.gradient.copy()
-    for number, part in enumerate((slice(30, 40), slice(7, 30), slice(7))):
-        np.testing.assert_array_equal(module.forward(x[part]), y[part])
-        np.testing.assert_array_equal(module.backward(dy[part], accumulate=number > 0), dx[part])
-    np.testing.assert_array_equal(module.gradient, whole)
-
-
-@pytest.mark.plain_python
-def test_layer_norm_of_large_and_of_equal_numbers():
-    module = LayerNorm(4, dtype="float32")
-    close(module.forward(np.array([[4097, 4096, 4098, 4097]], np.float32)), [[0, -1.41420, 1.41420, 0]], 1e-4)
-    np.testing.assert_array_equal(module.forward(np.full((2, 4), 3, np.float32)), 0)
-
-
-def test_threads_change_no_bit_between_the_products():
-    module, x, dy = randomise(LayerNorm(130)), draw(200, 130), draw(200, 130, seed=5)
-    found = []
-    for number in (1, 2, 3):
-        with mock.patch.multiple(threads, WORTH=1, _chosen=number):
-            found.append((module.forward(x), module.backward(dy), module.gradient.copy(), norm.gelu(x),
-                          norm.gelu_backward(dy, x)))  # fmt: skip
-    for other in found[1:]:
-        for one, two in zip(found[0], other, strict=True):
-            np.testing.assert_array_equal(one, two)
-
-
-@pytest.mark.plain_python
-@every_dtype
-def test_gelu_and_its_derivative(dtype):
-    x = np.linspace(-6, 6, 97).reshape(97, 1).astype(dtype)
-    wide = x.astype(float)
-    close(norm.gelu(x), naive_attention.gelu(wide), ROUNDING[dtype] / 20)
-    along = naive_attention.gelu(wide + 1e-30j).imag / 1e-30
-    dy = draw(*x.shape, dtype=dtype)
-    found = norm.gelu_backward(dy, x)
-    close(found, dy * along, ROUNDING[dtype] / 20)
-    assert found.dtype == norm.gelu(x).dtype == dtype
-    exact = [float(value * mpmath.ncdf(value)) for value in wide.ravel()]
-    assert 1e-4 < np.abs(norm.gelu(x).ravel() - exact).max() < 5e-4
-    small = norm.gelu(np.array([-10.0]))[0]  # 1 + tanh would be 0 there
-    z = -10 * mpmath.sqrt(2 / mpmath.pi) * (1 + mpmath.mpf("4.4715"))
-    assert abs(small / float(-10 / (1 + mpmath.exp(-2 * z))) - 1) < 1e-13
-
-
-@pytest.mark.plain_python
-@pytest.mark.parametrize("size", [1, 5, 8])
-def test_sines_of_positions(size):
-    close(norm.sines(300, size), naive_attention.sines(300, size), 1e-12)
-    assert norm.sines(3, size, "float32").dtype == np.float32
-
-
-@pytest.mark.plain_python
-@every_dtype
-def test_positions_start_where_each_row_does(dtype):
-    starts, y = np.array([0, 7, 2]), draw(4, 3, 5, dtype=dtype)
-    for module in (Positions(5, dtype=dtype), Positions(5, 11, rng=stream("init", 0), dtype=dtype)):
-        table = module.parameters.get("W", naive_attention.sines(11, 5).astype(dtype))
-        found = y.copy()
-        module.forward(found, np.zeros(3, int))
-        close(found, y + table[:4, None], ROUNDING[dtype] / 20)
-        found = y.copy()
-        module.forward(found, starts)
-        close(found, y + table[starts + np.arange(4)[:, None]], ROUNDING[dtype] / 20)
-    dy, wanted = draw(4, 3, 5, seed=5, dtype=dtype), np.zeros((11, 5))
-    np.add.at(wanted, starts + np.arange(4)[:, None], dy.astype(float))
-    module.backward(dy)
-    module.backward(dy, accumulate=True)
-    close(module.gradients["W"], 2 * wanted, ROUNDING[dtype] / 20)
-    module.backward(dy)
-    close(module.gradients["W"], wanted, ROUNDING[dtype] / 20)
-    refused(
-        "x must have at most 11 steps, as many as there are learned positions, got 12", module.forward, y, starts + 1
-    )
 
 
 # PyTorch -----------------------------------------------------------------------------------------------------------
@@ -596,7 +487,6 @@ def test_what_is_said_about_it():
     assert module.summary().splitlines()[0].split() == ["layers.input.W", "3", "x", "8", "24"]
 
 
-@pytest.mark.parametrize("name", ["norm", "transformer"])
-def test_the_examples(name):
-    result = doctest.testmod(importlib.import_module(f"sandbox.layers.{name}"))
+def test_the_examples():
+    result = doctest.testmod(importlib.import_module("sandbox.layers.transformer"))
     assert result.attempted and not result.failed

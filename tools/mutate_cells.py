@@ -34,6 +34,7 @@ FIRST = "test_gradient_by_every_number"  # kills most
 CELL_CHECKS = ("test_cells", "test_noise")
 MODEL_CHECKS = ("test_modules", "test_model")
 WINDOW_CHECKS = ("test_window",)
+ATTENTION, NORM, TRANSFORMER = ("test_attention",), ("test_norm",), ("test_transformer",)
 MODEL = ("differentiate", "_run_segments", "_edges", "_mask", "_mean", "_spread", "noise_state", "set_noise_state",
          "_counts", "_within", "_cut")  # fmt: skip
 SEQ2SEQ = ("differentiate", "_read", "_write", "noise_state", "set_noise_state", "generators", "_shifted")
@@ -94,6 +95,13 @@ def parts():
         "window": Target("sandbox/layers/window.py", ("backward", "_parameter_gradients", "_given", "_flat", "places"),
                          WINDOW_CHECKS),
         "window kernels": Target("sandbox/kernels/window.py", functions_of("sandbox/kernels/window.py"), WINDOW_CHECKS),
+        "attention": Target("sandbox/layers/attention.py", ("backward", "past", "_joined", "_places"), ATTENTION),
+        "attention kernels": Target("sandbox/kernels/attention.py", functions_of("sandbox/kernels/attention.py"),
+                                    ATTENTION),
+        "norm": Target("sandbox/layers/norm.py", ("backward", "gelu_backward", "_elementwise"), NORM),
+        "norm kernels": Target("sandbox/kernels/norm.py", functions_of("sandbox/kernels/norm.py"), NORM),
+        "transformer": Target("sandbox/layers/transformer.py",
+                              ("backward", "_around_backward", "_times", "last", "states"), TRANSFORMER),
     }  # fmt: skip
 
 
@@ -104,6 +112,7 @@ NOTHING = "of no outputs, or no states, there is nothing to add or split"
 PART = "any part will do whose power of two exists, and no exponent is above 1023"
 SHARED = "by how many threads something is done changes no bit, and plain Python shares nothing out"
 MORE_ROWS = "more rows than are asked for are only work"
+FILLED = "an array that is filled before it is read may be any"
 NO_ROWS = "a product of no rows does nothing"
 SAVED = "what a single segment, or another head, does not need is only work"
 EQUIVALENT = {
@@ -121,6 +130,16 @@ EQUIVALENT = {
     ("window kernels", "forward", "count =", "min(TOGETHER, last - at)  ->  last - at"): "rows are done again, alike",
     ("window kernels", "forward", "row[j] =", "row[j] < zero  ->  row[j] <= zero"): "zero is zero",
     ("window kernels", "input_gradient", "if start < end:", "start < end  ->  start <= end"): NO_ROWS,
+    ("attention", "backward", "threads.share(", "threads.share("): SHARED,
+    ("attention", "backward", "da, product =", "(len(counts), 0)"): "of products there is no such gradient",
+    ("attention", "_joined", "kv", "rows[0]  ->  rows[1]"): "keys and values are as many",
+    ("norm", "backward", "threads.share(", "COST * x.size"): SHARED,
+    ("norm", "_elementwise", "threads.share(", "COST * size"): SHARED,
+    ("norm", "_elementwise", "size =", "flat[0]"): "all arrays are of one size",
+    ("norm", "gelu_backward", "dx =", ""): FILLED,
+    ("norm kernels", "normalise", "D, centred", "room[1]"): FILLED,
+    ("norm kernels", "input_gradient", "n[j] =", "n[j] = (row[j] - mean) * scale  ->  n[j] = -"): "n only meets itself",
+    ("norm kernels", "fill_sines", "rates =", ""): MORE_ROWS,
     ("model", "_run_segments", "several =", ""): SAVED,
     ("model", "_run_segments", "starts, noise =", "copy.deepcopy(states) if several else states  ->  copy"): SAVED,
     ("model", "_run_segments", "starts, noise =", "[self.noise_state()] if several else []  ->  [self"): SAVED,
@@ -185,6 +204,7 @@ class Result:
 
 SWAPS = {
     ast.Add: ast.Sub, ast.Sub: ast.Add, ast.Mult: ast.Add, ast.Div: ast.Mult, ast.FloorDiv: ast.Mult,
+    ast.Mod: ast.Mult,
     ast.LShift: ast.RShift, ast.RShift: ast.LShift,
     ast.BitAnd: ast.BitOr, ast.BitOr: ast.BitAnd,
     ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt, ast.Eq: ast.NotEq, ast.NotEq: ast.Eq,
@@ -327,8 +347,7 @@ def examine(names, processes=None):
     with tempfile.TemporaryDirectory() as folder:
         folder = Path(folder)
         shutil.copytree(ROOT / "sandbox", folder / "sandbox", ignore=shutil.ignore_patterns("__pycache__"))
-        for path in (ROOT / "tests").glob("*.py"):
-            shutil.copy(path, folder)
+        shutil.copytree(ROOT / "tests", folder, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
         settings = {"NUMBA_DISABLE_JIT": "1", "PYTHONPATH": str(folder), "OPENBLAS_NUM_THREADS": "1"}
         workers = []
         for number in range(processes):

@@ -2,7 +2,7 @@
 
 A file has a function `corpus(**options) -> Corpus` which reads its source (`sandbox.data`, the user's own file, or a
 stand-in that is always there), divides it, and says what a simple method reaches on what is held out. `load("names")`
-calls it, once for the same options.
+calls it, once for the same options and files.
 """
 
 import functools
@@ -11,10 +11,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from sandbox.data import fetching
 from sandbox.errors import IMPORT_ERRORS, not_importable, unknown
 from sandbox.tasks import Task
 
 __all__ = ["Corpus", "available", "load"]
+
+FILES = ("path", "text", "csv")  # options that name a file or a folder of the user
 
 
 @dataclass(frozen=True)
@@ -55,12 +58,22 @@ def available() -> list[str]:
 
 
 @functools.lru_cache(maxsize=8)
-def _load(name: str, options: tuple) -> Corpus:
+def _load(name: str, options: tuple, stamps: tuple) -> Corpus:
     try:
         module = importlib.import_module(f"{__name__}.{name}")
     except IMPORT_ERRORS as error:
         raise not_importable(Path(__file__).with_name(f"{name}.py"), error) from error
     return module.corpus(**dict(options))
+
+
+def _stamp(path) -> tuple:
+    """What tells a file, or the files of a folder, from what they were before."""
+    path = Path(path)
+    try:
+        facts = [(file.name, file.stat()) for file in (sorted(path.iterdir()) if path.is_dir() else [path])]
+    except OSError:
+        return (str(path),)
+    return str(path), *((name, fact.st_mtime_ns, fact.st_size) for name, fact in facts)
 
 
 def load(name: str, **options) -> Corpus:
@@ -75,4 +88,5 @@ def load(name: str, **options) -> Corpus:
     if name not in available():
         raise unknown("corpus", name, available())
     options |= {"part": part} if part else {}
-    return _load(name, tuple(sorted(options.items())))
+    paths = [fetching.directory(), *(options[each] for each in FILES if options.get(each))]
+    return _load(name, tuple(sorted(options.items())), tuple(map(_stamp, paths)))

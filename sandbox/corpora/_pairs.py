@@ -10,14 +10,14 @@ import numpy as np
 
 from sandbox.alphabet import END, Alphabet
 from sandbox.corpora import Corpus
-from sandbox.corpora._letters import rules
 from sandbox.edits import scores
 from sandbox.errors import UsageError
+from sandbox.rivals.letters import rules
 from sandbox.shapes import evenly, split, transduction
 
 __all__ = ["RESERVED", "corpus_of"]
 
-RIVAL = "letter between two"  # `_letters.rules`
+RIVAL = "letter between two"  # `letters.rules`
 RESERVED = ("<end>", "<start>")  # of a target's alphabet, at END and START
 
 

@@ -17,10 +17,10 @@ from sandbox import data
 from sandbox.alphabet import END, Alphabet
 from sandbox.corpora import Corpus
 from sandbox.corpora._pairs import RESERVED
-from sandbox.corpora._trigrams import Trigrams, bits
 from sandbox.edits import scores
 from sandbox.kernels.gemm import multiply
 from sandbox.kernels.reductions import dot
+from sandbox.rivals.trigrams import Trigrams, bits
 from sandbox.shapes import evenly, split, transduction
 
 __all__ = ["corpus"]

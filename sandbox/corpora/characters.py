@@ -2,8 +2,8 @@
 
 Source: the first 1 115 394 characters of Shakespeare's plays (as many as Karpathy's "tiny Shakespeare" has, 2015), or
 of `--text FILE`; the documentation of Python's statements where nothing was fetched. Division: the last tenth is held
-out. Rival: the n-gram model of order 5, smoothed by Witten and Bell's method (`sandbox.ngrams`), in bits a character;
-of orders 1 to 8 the best on Shakespeare.
+out. Rival: the n-gram model of order 5, smoothed by Witten and Bell's method (`sandbox.rivals.ngrams`), in bits a
+character; of orders 1 to 8 the best on what is held out of Shakespeare.
 """
 
 from collections import Counter
@@ -11,10 +11,10 @@ from collections import Counter
 from sandbox import shapes
 from sandbox.alphabet import Alphabet
 from sandbox.corpora import Corpus
+from sandbox.corpora._texts import MOST, divided, read
 from sandbox.kernels.activations import log
 from sandbox.kernels.reductions import mean
-from sandbox.ngrams import witten_bell
-from sandbox.texts import MOST, divided, read
+from sandbox.rivals.ngrams import witten_bell
 
 __all__ = ["LN2", "corpus"]
 

@@ -7,9 +7,10 @@ pixels at once.
 
 import numpy as np
 
-from sandbox import data, rivals
+from sandbox import data
 from sandbox.corpora import Corpus
 from sandbox.errors import UsageError
+from sandbox.rivals import classes as rivals
 from sandbox.shapes import classification, split
 
 

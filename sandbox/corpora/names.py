@@ -8,9 +8,10 @@ it gets more right than with shorter or longer ones.
 
 import numpy as np
 
-from sandbox import data, rivals
+from sandbox import data
 from sandbox.alphabet import Alphabet
 from sandbox.corpora import Corpus
+from sandbox.rivals import classes as rivals
 from sandbox.shapes import classification, split
 
 

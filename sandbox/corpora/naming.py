@@ -15,7 +15,7 @@ from sandbox import data
 from sandbox.alphabet import END, Alphabet
 from sandbox.corpora import Corpus
 from sandbox.corpora._pairs import RESERVED
-from sandbox.corpora._trigrams import Trigrams, bits
+from sandbox.rivals.trigrams import Trigrams, bits
 from sandbox.shapes import evenly, split, transduction
 
 __all__ = ["corpus"]

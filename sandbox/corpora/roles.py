@@ -10,9 +10,10 @@ tag gets right if it is told no more and no less than the network, which leaves 
 
 import numpy as np
 
-from sandbox import data, rivals, spelling
+from sandbox import data, spelling
 from sandbox.corpora import Corpus
 from sandbox.errors import UsageError
+from sandbox.rivals import classes as rivals
 from sandbox.shapes import split, tagging
 
 PLAIN = ("KEYWORD", "NUM", "OP", "STR")  # no identifiers

@@ -10,9 +10,10 @@ import re
 
 import numpy as np
 
-from sandbox import data, rivals
+from sandbox import data
 from sandbox.alphabet import Alphabet
 from sandbox.corpora import Corpus
+from sandbox.rivals import classes as rivals
 from sandbox.shapes import classification, split
 
 WORD = re.compile(r"[\w']+|[^\w\s]+")

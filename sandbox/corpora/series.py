@@ -30,14 +30,15 @@ from sandbox import data, shapes, tasks
 from sandbox.corpora import Corpus
 from sandbox.errors import UsageError, shorten, unknown
 from sandbox.files import contents, read_column
-from sandbox.forecasts import Series, ridge, rmse
 from sandbox.kernels.activations import log_array, sinpi_array
 from sandbox.kernels.reductions import mean
+from sandbox.rivals.forecasts import Series, ridge, rmse
 from sandbox.streams import stream
 
 __all__ = ["DATA", "corpus", "files", "of_values", "reads", "waves"]
 
 HELD_OUT, LAGS, HOURS = 5, 24, 8760
+LEAST = 20  # values of the user's series
 YEAR, DAY = 365.25, 24
 
 
@@ -130,7 +131,7 @@ def of_values(
     if calendar is not None:
         x = np.concatenate([x, np.repeat(calendar[:, None], S, axis=1)], axis=2)
     series = Series(x, known, first, float(centres[0]), float(units[0]), 1.0, naive, x.shape[2] - D)
-    return replace(series, step=rmse(series.goal[series.parts()[0]]))
+    return replace(series, step=rmse(series.goal[series.parts()[0]]) or 1.0)
 
 
 def waves(steps: int, *periods: float) -> np.ndarray:
@@ -178,7 +179,11 @@ def _stocks():
 
 
 def _own(csv, column):
-    return of_values(np.array(read_column(csv, column))[:, None, None]), column, _own_label(csv, column)
+    values = np.array(read_column(csv, column))
+    if len(values) < LEAST:
+        raise UsageError(f"column '{column}' of {shorten(csv, 200)} must have at least {LEAST} values, to learn from, "
+                         f"to try on and to hold out, got {len(values)}")  # fmt: skip
+    return of_values(values[:, None, None]), column, _own_label(csv, column)
 
 
 def _own_label(csv, column):

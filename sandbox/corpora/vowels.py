@@ -8,9 +8,10 @@ the nearest neighbour of the mean over time gets right, which knows nothing of o
 
 import numpy as np
 
-from sandbox import data, rivals
+from sandbox import data
 from sandbox.corpora import Corpus
 from sandbox.kernels.reductions import dot, mean
+from sandbox.rivals import classes as rivals
 from sandbox.shapes import classification
 
 

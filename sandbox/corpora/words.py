@@ -3,9 +3,11 @@
 Source: as of `characters`, in lower case, cut into words (letters and apostrophes) and the marks `.,;:!?`. Words that
 occur fewer than 5 times in what is learned from are one word, `<rare>`: of all of Shakespeare some 8 400 are left.
 Division: the last tenth is held out. Rival: the n-gram model of order 2, which backs off to how frequent a word is
-(`sandbox.ngrams`), in perplexity, exp of the mean of -ln p; of orders 1 to 3 the best on Shakespeare.
+(`sandbox.rivals.ngrams`), in perplexity, exp of the mean of -ln p; of orders 1 to 3 the best on Shakespeare.
 """
 
+import csv
+import io
 import re
 
 import numpy as np
@@ -13,13 +15,13 @@ import numpy as np
 from sandbox import shapes
 from sandbox.alphabet import RARE, Alphabet
 from sandbox.corpora import Corpus
+from sandbox.corpora._texts import MOST, divided, read
 from sandbox.errors import UsageError, shorten
 from sandbox.kernels.activations import exp, exp_array
 from sandbox.kernels.reductions import mean, total
-from sandbox.ngrams import witten_bell
-from sandbox.texts import MOST, divided, read
+from sandbox.rivals.ngrams import witten_bell
 
-__all__ = ["LEAST", "continuations", "corpus", "prompts", "tokens"]
+__all__ = ["LEAST", "continuations", "corpus", "prompts", "table", "tokens"]
 
 LEAST, ORDER = 5, 2
 _TOKEN = re.compile(r"(?:[^\W\d_]|')+|[.,;:!?]")
@@ -84,3 +86,14 @@ def continuations(model, alphabet: Alphabet, prompt: str, most: int = 5) -> list
     shares = shares / total(shares)
     best = [number for number in np.argsort(-shares, kind="stable").tolist() if alphabet.symbols[number] != RARE][:most]
     return [(alphabet.symbols[number], float(shares[number])) for number in best]
+
+
+def table(model, alphabet: Alphabet, prompts: list[str]) -> str:
+    """`continuations` of several prompts as the text of a CSV file: prompt, rank, word, probability."""
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(("prompt", "rank", "word", "probability"))
+    for prompt in prompts:
+        found = continuations(model, alphabet, prompt)
+        writer.writerows((prompt, rank, word, share) for rank, (word, share) in enumerate(found, 1))
+    return file.getvalue()

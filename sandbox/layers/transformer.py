@@ -236,6 +236,8 @@ class Transformer(Module):
     ((20, 4, 8), [21, 21, 21, 21])
     """
 
+    grows = True  # its states are larger after every step: no stream without end can be carried on
+
     def __init__(self, name, input_size, hidden_size, *, rng, num_layers=1, noise=None, dtype="float64",
                  direction="forward", dropout=0.0):  # fmt: skip
         if direction not in DIRECTIONS:

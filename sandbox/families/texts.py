@@ -1,17 +1,14 @@
-"""Texts: where they come from, how they are divided, and what an experiment on them declares."""
+"""What experiments on texts declare: where a text comes from and how much of it is taken, a file of one's own."""
 
 import numpy as np
 
 from sandbox import data
 from sandbox.axes import Axis
-from sandbox.errors import UsageError, shorten
+from sandbox.corpora._texts import MOST, SOURCES
 from sandbox.sources import SETTINGS
 
-__all__ = ["MOST", "SETTING", "SOURCES", "check", "divided", "length", "read", "reads", "source", "spread"]
+__all__ = ["MOST", "SETTING", "check", "length", "reads", "source", "spread"]
 
-MOST = 1_115_394  # characters, as many as Karpathy's "tiny Shakespeare" has (2015)
-HELD_OUT = 10  # one part in so many, the last
-SOURCES = ("shakespeare", "python", "text")
 SETTING = SETTINGS[0]  # --text FILE, which is the source text
 
 
@@ -26,14 +23,6 @@ def length():
     return Axis([MOST], kind=int, minimum=100, maximum=100_000_000, help="characters of the text, from its start")
 
 
-def read(source, text=None):
-    """The records of a source of texts, which for the source `text` is the user's file."""
-    if (source == "text") != (text is not None):
-        got = f"source {source} and {'no file' if text is None else shorten(text)}"
-        raise UsageError(f"source text must be given together with --text FILE, got {got}")
-    return data.load("shakespeare" if text else source, text)
-
-
 def reads(grid, settings):
     """What the texts of a grid are called, and what is said where one stands for another: an experiment's `data`."""
     own = settings.get("text")
@@ -43,8 +32,8 @@ def reads(grid, settings):
 
 def check(grid, settings, corpus) -> None:
     """Refuse a file that is missing or that no corpus can be made of: part of an experiment's `check`."""
-    for most in grid["text_length"] if "text" in grid["source"] else ():
-        corpus("text", settings.get("text"), most)
+    if "text" in grid["source"]:
+        corpus("text", settings.get("text"), min(grid["text_length"]))
 
 
 def spread(model):
@@ -55,9 +44,3 @@ def spread(model):
     """
     model.embedding.parameters["W"][:] *= model.dtype.type(np.sqrt(model.embedding.output_size))
     return model
-
-
-def divided(codes):
-    """The part of a text that is learned from, and the last tenth."""
-    edge = len(codes) - len(codes) // HELD_OUT
-    return codes[:edge], codes[edge:]

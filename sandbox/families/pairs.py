@@ -45,4 +45,4 @@ def check(grid, settings) -> None:
     if "tsv" in settings:
         if len(grid["corpus"]) > 1:
             raise UsageError(f"corpus must be one with --tsv, got {', '.join(grid['corpus'])} (--corpus NAME)")
-        data.load(SOURCES[grid["corpus"][0]], settings["tsv"])
+        load(grid["corpus"][0], max(grid.get("held_out", HELD_OUT.default)), settings["tsv"])

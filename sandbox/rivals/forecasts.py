@@ -185,7 +185,11 @@ def free_running(series: Series, starts: np.ndarray, horizon: int, context: int,
     forecast : callable (x (T, B, D)) -> (B,)
         The goal after the last step. It is shown the steps of the context and then, one by one, its own: the target as
         it forecast it, calendar channels as they are, and other channels as they were at the origin.
+
+    NaN where there is no origin: too little is held out for the horizon, or the series is shorter than the context.
     """
+    if not len(starts):
+        return np.full(horizon, np.nan)
     steps = starts[None, :] + np.arange(1 - context, 1)[:, None]
     shown = series.x[steps].reshape(context, -1, series.x.shape[2])  # (context, n S, D)
     found = np.empty(horizon)

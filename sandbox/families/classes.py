@@ -27,7 +27,7 @@ def corpus(default: list[str], *more: str) -> Axis:
 
 def load(name: str, path: str | None = None, **options) -> corpora.Corpus:
     """The corpus of a point, from a file of one's own if there is one."""
-    return corpora.load(name, **options, **({"path": path} if path else {}))
+    return corpora.load(name, **options, **({} if path is None else {"path": path}))
 
 
 def _source(name):
@@ -37,7 +37,10 @@ def _source(name):
 
 def _own(settings):
     """Option and path of a file of one's own; None and None."""
-    return next(((option, settings[option]) for option in SETTINGS if settings.get(option)), (None, None))
+    given = [(option, settings[option]) for option in SETTINGS if settings.get(option) is not None]
+    if len(given) > 1:
+        raise UsageError(f"--{given[0][0]} must be left out with --{given[1][0]}: one corpus is of one file")
+    return given[0] if given else (None, None)
 
 
 def reads(grid, settings) -> dict[str, tuple[str, str]]:

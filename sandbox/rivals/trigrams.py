@@ -4,8 +4,8 @@ Each symbol's chance is interpolated with that after fewer symbols (Witten & Bel
 
     p(s | h) = (c(h s) + u(h) p(s | h without its first)) / (c(h) + u(h)),    p(s) at last 1 / V
 
-with c counts and u(h) how many different symbols follow h. `sandbox.ngrams` has the same for long texts; here sequences
-are apart, and each can be asked for by itself.
+with c counts and u(h) how many different symbols follow h. `sandbox.rivals.ngrams` has the same for long texts; here
+sequences are apart, and each can be asked for by itself.
 """
 
 from collections import Counter, defaultdict
