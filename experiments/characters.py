@@ -53,5 +53,6 @@ def characters(model, source, text_length, hidden, layers, recurrent_dropout, se
     metrics = {"bits_per_char": fit.loss / LN2, "rival_bits": found.rival_score, "accuracy": fit.score,
             "parameters": network.vector.size, "updates_done": fit.updates, "data": found.label,
             **({"status": fit.status} if fit.status else {})}  # fmt: skip
-    kept = save_model(network, shape, alphabet, "character", data=found.label, bits_per_char=fit.loss / LN2)
+    kept = save_model(network, shape, alphabet, "character", data=found.label, bits_per_char=fit.loss / LN2,
+                      before=found.facts["train"][-seq_len:].tolist())  # fmt: skip
     return metrics, fit.curves, {"model.npz": kept, "sample.txt": sample}

@@ -48,10 +48,11 @@ def words(model, source, text_length, hidden, layers, recurrent_dropout, seq_len
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit = Trainer(network, found.task, recipe, seq_len=seq_len, seed=seed).run()
     fit.curves["evaluation"]["perplexity"] = [float(exp(loss)) for loss in fit.curves["evaluation"]["loss"]]
-    file = table(network, found.facts["alphabet"], prompt or prompts(PROMPTS))
+    alphabet, before = found.facts["alphabet"], found.facts["train"][-seq_len:]  # what a state is made of by reading
+    file = table(network, alphabet, prompt or prompts(PROMPTS), before)
     metrics = {"perplexity": float(exp(fit.loss)), "rival_perplexity": found.rival_score, "accuracy": fit.score,
-            "loss": fit.loss, "words": len(found.facts["alphabet"]), "rare": found.facts["rare"],
+            "loss": fit.loss, "words": len(alphabet), "rare": found.facts["rare"],
             "parameters": network.vector.size, "updates_done": fit.updates, "data": found.label,
             **({"status": fit.status} if fit.status else {})}  # fmt: skip
-    kept = save_model(network, shape, found.facts["alphabet"], "word", data=found.label, loss=fit.loss)
+    kept = save_model(network, shape, alphabet, "word", data=found.label, loss=fit.loss, before=before.tolist())
     return metrics, fit.curves, {"model.npz": kept, "continuations.csv": file}

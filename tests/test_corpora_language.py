@@ -139,13 +139,14 @@ def test_likeliest_words(given):
     corpus = words.corpus(least=3)
     model = model_for(corpus.task, 0, cell="gru", hidden=3, dtype="float64")
     alphabet = corpus.facts["alphabet"]
-    found = words.continuations(model, alphabet, "The dog.", most=3)
-    logits = model.forward(alphabet.encode(["the", "dog", "."])[:, None])[-1, 0]
+    before = corpus.facts["train"][:5]
+    found = words.continuations(model, alphabet, "The dog.", before, most=3)
+    logits = model.forward(alphabet.encode(["the", "cat", ",", "the", "dog", "the", "dog", "."])[:, None])[-1, 0]
     shares = np.exp(logits) / np.exp(logits).sum()
     order = [number for number in np.argsort(-shares) if alphabet.symbols[number] != RARE][:3]
     assert [word for word, _ in found] == [alphabet.symbols[number] for number in order]
     np.testing.assert_allclose([share for _, share in found], shares[order], rtol=1e-13)
-    lines = words.table(model, alphabet, ["The dog."]).splitlines()
+    lines = words.table(model, alphabet, ["The dog."], before).splitlines()
     assert len(lines) == 6 and lines[0] == "prompt,rank,word,probability"
     word = f'"{found[0][0]}"' if found[0][0] == "," else found[0][0]
     assert lines[1] == f"The dog.,1,{word},{found[0][1]}"

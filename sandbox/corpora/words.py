@@ -79,21 +79,26 @@ def prompts(text: str) -> list[str]:
     return found
 
 
-def continuations(model, alphabet: Alphabet, prompt: str, most: int = 5) -> list[tuple[str, float]]:
-    """The likeliest next words after a prompt and their probabilities; `<rare>`, which is no word, is left out."""
-    logits = model.forward(alphabet.encode(tokens(prompt))[:, None])[-1, 0].astype(np.float64)
+def continuations(model, alphabet: Alphabet, prompt: str, before: np.ndarray, most: int = 5) -> list[tuple[str, float]]:
+    """The likeliest next words after a prompt and their probabilities; `<rare>`, which is no word, is left out.
+
+    `before` (N,) is a text that is read first. A model which always went on where it stopped has never seen states of
+    zeros, and after two words from there it still finds nearly all words as likely as each other.
+    """
+    read = np.concatenate([before, alphabet.encode(tokens(prompt))])
+    logits = model.forward(read[:, None])[-1, 0].astype(np.float64)
     shares = exp_array(logits - logits.max())
     shares = shares / total(shares)
     best = [number for number in np.argsort(-shares, kind="stable").tolist() if alphabet.symbols[number] != RARE][:most]
     return [(alphabet.symbols[number], float(shares[number])) for number in best]
 
 
-def table(model, alphabet: Alphabet, prompts: list[str]) -> str:
+def table(model, alphabet: Alphabet, prompts: list[str], before: np.ndarray) -> str:
     """`continuations` of several prompts as the text of a CSV file: prompt, rank, word, probability."""
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(("prompt", "rank", "word", "probability"))
     for prompt in prompts:
-        found = continuations(model, alphabet, prompt)
+        found = continuations(model, alphabet, prompt, before)
         writer.writerows((prompt, rank, word, share) for rank, (word, share) in enumerate(found, 1))
     return file.getvalue()
