@@ -31,7 +31,8 @@ from sandbox.training import Recipe, Trainer, check, model_for
              "last 24 steps; at horizon: so many steps ahead, each forecast from the forecasts before it",
         subject="the next value",
     ),
-    picture=Picture(curve="forecast", series=["actual", "predicted"], x="step", y="value", seed="first"),
+    picture=Picture(curve="forecast", series=["actual", "predicted"], x="step of the last 200", y="value", seed="first",
+                    apart=True),
 )  # fmt: skip
 def forecasting(model, source, hidden, layers, recurrent_dropout, seq_len, batch, lr, updates, horizon, dtype, seed,
                 csv, column):  # fmt: skip

@@ -9,6 +9,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -306,6 +307,8 @@ def test_lines_that_do_not_fit_are_spread_over_panels(tmp_path):
     assert content.notes == []
     drawing = drawn(run)
     assert len({axes.get_ylim() for axes in drawing.axes}) == 1 and len(with_gid(drawing, "line")) == 60
+    apart = make_run(tmp_path, profile, replace(PROFILE, apart=True), seeds=[0], **axes)
+    assert len({axes.get_ylim() for axes in drawn(apart).axes}) > 1
     few = make_run(tmp_path, profile, PROFILE, seeds=[0], cell=["a", "b", "c", "d"], gain=[0.5, 0.7, 0.9])
     assert [facet.title for facet in planned(few).facets] == ["gain 0.5", "gain 0.7", "gain 0.9"]
 

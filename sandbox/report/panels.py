@@ -88,7 +88,8 @@ class Plan:
     """All that a picture shows.
 
     `keys` are ``(label, place)`` of the lines, `styles` the names of series by their dashes. `categories` names the
-    places 0, 1, ... on an x axis without numbers; `ticks` are the values of an axis.
+    places 0, 1, ... on an x axis without numbers; `ticks` are the values of an axis. Where facets are `apart`, each has
+    a range of y of its own.
     """
 
     title: str
@@ -105,6 +106,7 @@ class Plan:
     log_x: bool = False
     connected: bool = True
     reference: str = ""
+    apart: bool = False
 
 
 def plan(run: Run, picture: Picture) -> Plan:
@@ -141,6 +143,7 @@ def plan(run: Run, picture: Picture) -> Plan:
     return Plan(
         title=f"{run.info['experiment']}: {title}" if title else run.info["experiment"],
         reference=as_label(picture.reference),
+        apart=picture.apart,
         facts=", ".join([*facts, seeds]),
         **{"key_title": ", ".join(layout.line_axes), **parts, "notes": [*parts["notes"], *stopped, *layout.notes()]},
     )

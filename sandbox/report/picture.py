@@ -166,14 +166,14 @@ def figure(content: Plan) -> Figure:
     grid = drawing.subplots(blocks * rows, columns, squeeze=False, sharex=True)
     for at in range(facets, blocks * columns):
         grid[at // columns, at % columns].remove()
-    spans = [_span([facet.panels[row] for facet in content.facets], content.scales[row]) for row in range(rows)]
     for at, facet in enumerate(content.facets):
         for row, scale in enumerate(content.scales):
             place = (row, at) if rows > 1 else (at // columns, at % columns)
             axes = grid[place]
-            _draw(axes, content, facet, row, spans[row])
+            sharing = [facet] if content.apart else content.facets
+            _draw(axes, content, facet, row, _span([each.panels[row] for each in sharing], scale))
             last = row == rows - 1 and at + columns >= facets
-            axes.tick_params(labelbottom=last, labelleft=place[1] == 0)
+            axes.tick_params(labelbottom=last, labelleft=place[1] == 0 or content.apart)
             axes.set_xlabel(content.x if last else "", parse_math=False)
             axes.set_ylabel(wrapped(scale.label, 34) if place[1] == 0 else "", parse_math=False)
             if row == 0:
@@ -292,7 +292,7 @@ def _add_legend(drawing: Figure, content: Plan) -> Legend | None:
 
 
 def _span(panels: Sequence[Sequence[Line]], scale: Scale) -> tuple[float, float]:
-    """Return the range of y that all panels of a row share: of the lines, and of intervals up to half as much again."""
+    """Return the range of y that panels share: of the lines, and of intervals up to half as much again."""
     if scale.limits is not None:
         low, high = scale.limits
         return low - 0.04 * (high - low), high + 0.04 * (high - low)

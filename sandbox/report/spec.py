@@ -200,6 +200,8 @@ class Picture:
         The series that the others should equal: black and dashed, once where all lines have the same.
     seed
         ``"mean"``, or ``"first"`` for the first seed alone.
+    apart
+        Each small panel has a range of y of its own, where values are of different units.
     matrix
         The series that says in which column a value stands; the curve's x says in which row. The one `series` is drawn
         as colour, over `limits` or else all its values. The curve is in long form, an entry for each cell:
@@ -236,6 +238,7 @@ class Picture:
     events: str | None = None
     reference: str = "actual"
     seed: str = "mean"
+    apart: bool = False
     matrix: str | None = None
     labels: tuple[str, str] = ("", "")
     each: str | None = None

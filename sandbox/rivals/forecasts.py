@@ -74,10 +74,10 @@ class Series:
         return self.centre + self.unit * (self.naive * self.x[:, :, 0] + self.step * goal)
 
     def shown(self, goal: np.ndarray, steps: int = SHOWN) -> dict[str, np.ndarray]:
-        """Goals (N,) of the first series beside what came, in the target's unit, of the last steps: a curve."""
+        """Goals (N,) of the first series beside what came, in the target's unit, of the last steps, from 1: a curve."""
         places = np.arange(max(0, len(self.x) - 1 - steps), len(self.x) - 1)
         actual = np.where(self.known[places + 1, 0], self.centre + self.unit * self.x[places + 1, 0, 0], np.nan)
-        return {"step": places + 1, "actual": actual, "predicted": self.levels(goal[:, None])[places, 0]}
+        return {"step": places - places[0] + 1, "actual": actual, "predicted": self.levels(goal[:, None])[places, 0]}
 
     def in_units(self, goal: np.ndarray) -> np.ndarray:
         """The error of a goal in the target's unit."""
