@@ -142,6 +142,8 @@ EQUIVALENT = {
         "(-np.inf, 0)",
     ): "it is multiplied by 0 at the first chunk",
     ("attention kernels", "forward", "_score(", "min(wide, i)  ->  wide"): NO_QUERY,
+    ("attention kernels", "forward", "_hide(", "min(wide, i)  ->  wide"): NO_QUERY,
+    ("attention kernels", "weights", "for p in", "panels if n else 0  ->  panels"): "without keys nothing is filled",
     ("attention kernels", "backward", "if n == 0:", "if n == 0:  ->  if False:"): "without keys nothing is added",
     ("attention kernels", "weights", "T, wide =", "VECTORS * "): "as plain Python a panel may be of any width",
     ("attention kernels", "_turn", "for j in", "min(j_first + APART, rows)  ->  rows"): MORE_ROWS,
