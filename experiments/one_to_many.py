@@ -10,7 +10,7 @@ from sandbox.training import Recipe, Trainer
 
 @experiment(
     corpus=pairs.corpus("naming", "captions"),
-    cell=["gru"], hidden=[256], recurrent_dropout=[0.4], batch=[64], lr=[0.004], updates=[3000],
+    cell=["gru"], hidden=[256], recurrent_dropout=[0.4], batch=[64], lr=[0.004], updates=[2000],
     temperature=Axis([1.0], kind=float, minimum=0, help="of what is sampled"),
     held_out=pairs.HELD_OUT,
     seeds=3, quick=dict(hidden=[3], batch=[4], updates=[4], held_out=[4], seeds=1),
