@@ -2,7 +2,7 @@
 
 from sandbox.experiment import experiment
 from sandbox.families import classes
-from sandbox.report import Column, Table
+from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer, model_for
 
 
@@ -21,6 +21,8 @@ from sandbox.training import Recipe, Trainer, model_for
         note="mlp and rnn:relu are the same function of one step: what follows h = 0 is W_hh times nothing",
         subject="a picture as one vector",
     ),
+    picture=Picture(metric="accuracy", against="hidden", x="hidden units", y="accuracy on held-out pictures",
+                    baseline="rival"),
 )  # fmt: skip
 def one_to_one(corpus, model, hidden, batch, lr, updates, dtype, seed, mnist):
     """One vector in, one class out: recurrence without a second step is a perceptron.
