@@ -483,10 +483,11 @@ def test_what_a_transformer_refuses():
 
 def test_streams_without_end_are_refused():
     """What a Transformer carries on grows with every step."""
-    task = tasks.load("embedded_reber:continual")
+    task, recipe = tasks.load("embedded_reber:continual"), Recipe(updates=1)
     model = model_for(task, 0, cell="transformer", hidden=4)
     refused("model must be recurrent or a window for task embedded_reber:continual, whose sequences never end, got one "
-            "with states of all steps so far (transformer)", Trainer, model, task, Recipe(updates=1))  # fmt: skip
+            "with states of all steps so far (transformer)", Trainer, model, task, recipe, seq_len=9,
+            seed=0)  # fmt: skip
 
 
 def test_what_is_said_about_it():
