@@ -19,7 +19,8 @@ from sandbox.training import Recipe, Trainer, model_for
     check=lambda grid, settings: (check(grid, settings), classes.check(grid, settings)),
     table=Table(
         [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
-         Column("spelled", interval=False), Column("accuracy_all", oracle="rival_all", better="higher"),
+         Column("spelled", interval=False),
+         Column("accuracy_all", oracle="rival_all", better="higher", interval=False),
          Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
          Column("parameters", interval=False), Column("source")],
         note="roles: accuracy on identifiers, accuracy all on all tokens; chunks: on all words; spelled: the rival's "

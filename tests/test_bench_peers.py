@@ -189,7 +189,8 @@ def test_the_parts_of_a_pass_make_it_up(capsys, tmp_path):
 @compiled_only
 def test_update_says_what_is_python(nothing, capsys, tmp_path):
     first, second = update(tmp_path / "x.csv", quick=True)
-    assert 0 < first["python_s"] <= first["ours_s"] and first["goals"].startswith("25 us")
+    # A median of differences: on a busy machine it may pass the median of what it is a part of.
+    assert 0 < first["python_s"] < 2 * first["ours_s"] and first["goals"].startswith("25 us")
     assert "python_s" not in second and second["goals"].startswith("1.15") and second["over_step"] > 0
     assert any("update / step" in line for line in printed(capsys, [first, second], tmp_path / "x.csv"))
 
