@@ -35,7 +35,7 @@ def test_bench_passes_on_what_was_given(name, given, passed, monkeypatch):
 
 def test_what_to_measure_must_be_said():
     code, text = run("bench")
-    assert code == 2 and "choose from: gemm, job, parts, scaling, start, step, sweep, update" in text
+    assert code == 2 and "choose from: crossover, gemm, job, parts, scaling, start, step, sweep, update" in text
     assert run("bench", "step", "--against", "keras") == (
         2,
         "error: unknown library 'keras' (choose from: torch, jax, none)\n",
