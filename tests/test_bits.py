@@ -75,7 +75,7 @@ def digests(name, flags, folder, **environment):
     assert done.returncode == 0, done.stderr
     (run,) = Path(folder, name).iterdir()
     files = [run / "table.csv", run / "curves.csv"]
-    assert min(file.stat().st_size for file in files) > 10_000
+    assert min(file.stat().st_size for file in files) > 1_000
     return [hashlib.sha256(file.read_bytes()).hexdigest() for file in files]
 
 
