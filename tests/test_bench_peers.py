@@ -126,7 +126,9 @@ def test_a_process_that_dies_or_fails_is_not_taken_for_a_result():
     peer.process.kill()
     with pytest.raises(RuntimeError, match="the process of ours ended with code"):
         peer.ask(what="drop")
+    peer.process.stdin.write("unread")
     peer.close()
+    assert peer.process.stdin.closed and peer.process.stdout.closed
 
 
 def test_a_library_that_is_missing_is_no_error():

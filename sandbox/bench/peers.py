@@ -155,7 +155,8 @@ class Peer:
 
     def close(self) -> None:
         """End the process."""
-        self.process.stdin.close()
+        with contextlib.suppress(OSError):  # it has died with a request unread, which closing would send again
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait()
 
