@@ -251,12 +251,13 @@ class Model(Module):
         several = len(edges) > 2
         starts, noise = [copy.deepcopy(states) if several else states], [self.noise_state()] if several else []
         sums = np.zeros((len(counts), self.stack.output_size)) if self.head == "mean" else None
+        run = None
         for number, (first, end) in enumerate(itertools.pairwise(edges)):
+            if run is not None:
+                starts.append(run.states())
             run = self._run(x[first:end], starts[-1], _within(lengths, first, end), True, number > 0)
             if self.head == "mean":
                 rows.add_steps(np.ascontiguousarray(run.y), counts, first, sums)
-            if end < edges[-1]:
-                starts.append(run.states())
             if several:
                 noise.append(self.noise_state())
         return run, starts, noise, sums

@@ -117,10 +117,10 @@ def test_the_first_interrupt_lets_running_points_finish(here, jobs):
     assert process.stderr.readline() == FINISHING
     Path("go").touch()
     out, err, code = finish(process)
-    assert (out, code) == ("", 130)
-    count = int(re.search(r"interrupted: (\d) of 4", err)[1])
-    assert err == kept("breaks", count) and count in (3, 4)  # a second worker has the fourth
-    out, err, code = call("run", "breaks", "--resume", "latest")
+    if jobs == 1 or code:
+        assert (out, err, code) == ("", kept("breaks", 3), 130)
+        out, err, code = call("run", "breaks", "--resume", "latest")
+    # A second worker may have had the fourth point by then: nothing is left to interrupt.
     assert code == 0 and "4 points in" in out and len(list(Path("results/breaks").iterdir())) == 1
 
 
