@@ -8,6 +8,7 @@ from sandbox import losses, memory, optim, tasks
 from sandbox.clipping import Clipper
 from sandbox.errors import UsageError, unknown
 from sandbox.layers.module import check_size
+from sandbox.layers.recurrent import Layer
 from sandbox.omega import FORMS
 
 __all__ = ["Recipe", "check", "check_fit", "require_memory"]
@@ -111,12 +112,16 @@ def check_fit(model, task, recipe, seq_len):
             raise UsageError(f"model must be {rule}, got one with states of all steps so far ({model.stack.name})")
     for name in ("window", "checkpoint_every"):
         _check_piece(name, getattr(recipe, name), seq_len)
-    if recipe.omega:
-        layers = model.stack.layers
-        plain = len(layers) == 1 and model.stack.direction == "forward" and layers[0].cell.name == "rnn"
-        if not plain or layers[0].recurrent_dropout or layers[0].zoneout:
-            rule = "0 for anything but one layer of cell rnn without recurrent_dropout and zoneout"
-            raise UsageError(f"omega must be {rule}, got {recipe.omega}")
+    if recipe.omega and (task.head == "decoder" or not _is_plain_rnn(model.stack)):
+        rule = "0 for anything but one layer of cell rnn without recurrent_dropout and zoneout"
+        raise UsageError(f"omega must be {rule}, got {recipe.omega}")
+
+
+def _is_plain_rnn(stack):
+    if stack.direction != "forward" or len(stack.layers) != 1 or not isinstance(stack.layers[0], Layer):
+        return False
+    layer = stack.layers[0]
+    return layer.cell.name == "rnn" and not (layer.recurrent_dropout or layer.zoneout)
 
 
 def require_memory(model, recipe, seq_len):

@@ -88,6 +88,20 @@ def test_float32_agrees_with_float64(name, reduction):
     np.testing.assert_allclose(doutput, wide_doutput, rtol=1e-5, atol=1e-6 * np.abs(wide_doutput).max())
 
 
+def test_squares_of_a_float32_model_are_taken_in_float64():
+    output, target, _ = problem("mse", dtype="float32")
+    expected = 0.0
+    for t in range(T):
+        step = 0.0
+        for b in range(B):
+            squares = 0.0
+            for j in range(O):
+                squares += (float(output[t, b, j]) - float(target[t, b, j])) ** 2
+            step += squares
+        expected += step
+    assert losses.evaluate("mse", output, target, reduction="sum")[0] == expected
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_any_real_target_type_and_layout_will_do_and_inputs_stay_as_they_are(name):
     output, target, _ = problem(name)

@@ -570,6 +570,8 @@ ADDING, ORDER = "adding", "embedded_reber:continual"
         (dict(omega=1.0), "omega must be 0 for anything but one layer of cell rnn"),
         (dict(omega=1.0, model=dict(cell="rnn", layers=2)), "omega must be 0 for anything but one layer of cell rnn"),
         (dict(omega=1.0, model=dict(cell="rnn", direction="both")), "omega must be 0 for anything but one layer"),
+        (dict(omega=1.0, model=dict(cell="mlp:3")), "omega must be 0 for anything but one layer"),
+        (dict(omega=1.0, model=dict(cell="transformer:heads=1")), "omega must be 0 for anything but one layer"),
         (dict(omega=1.0, model=dict(cell="rnn", recurrent_dropout=0.1)), "without recurrent_dropout and zoneout"),
         (dict(model=dict(dropout=0.5)), "dropout must be 0 with one layer"),
         (dict(model=dict(dropout=1.0, layers=2)), "dropout must be a number from 0 to below 1, got 1.0"),

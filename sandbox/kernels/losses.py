@@ -5,9 +5,12 @@
     steps            (T,)       sum over b of l[t, b], float64
 
 A row that does not count is never read. Order of summation: outputs of a row by ascending index (softmax: by
-`reductions.total`), rows of a step by ascending b, each in float64. A step's sum and gradient depend on that step
-alone, so that a sequence can be done in segments.
+`reductions.total`), rows of a step by ascending b, each in float64 (`float` of a
+float32 would stay one in compiled code). A step's sum and gradient depend on that step alone, so that a sequence can be
+done in segments.
 """
+
+import numpy as np
 
 from sandbox.jit import inline, kernel
 from sandbox.kernels.activations import exp, log, sigmoid, softplus
@@ -49,7 +52,7 @@ def softmax(output, target, mask, scale, doutput, steps):
                 excess = whole - 1.0
                 steps[t] += log(whole) * (rest / excess) if excess != 0.0 else rest
             else:
-                steps[t] += log(whole) - (float(row[y]) - float(m))
+                steps[t] += log(whole) - (np.float64(row[y]) - np.float64(m))
             factor = drow.dtype.type(float(scale) / whole)
             for j in range(O):
                 drow[j] = drow[j] * factor
@@ -70,7 +73,7 @@ def mse(output, target, mask, scale, doutput, steps):
                 continue
             squares = 0.0
             for j in range(O):
-                error = float(row[j]) - float(goal[j])
+                error = np.float64(row[j]) - np.float64(goal[j])
                 squares += error * error
             steps[t] += squares
             for j in range(O):

@@ -45,7 +45,7 @@ def input_gradient(first, last, dy, x, means, scales, g, dx, room):
     for i in range(first, last):
         row, inflow, out, mean, scale = x[i], dy[i], dx[i], means[i], scales[i]
         for j in range(D):
-            u[j] = float(inflow[j]) * g[j]
+            u[j] = inflow[j] * g[j]
             n[j] = (row[j] - mean) * scale
             products[j] = u[j] * n[j]
         along, common = _total(products) / D, _total(u) / D
