@@ -46,6 +46,8 @@ from numba.core.ccallback import CFunc
 from numba.core.codegen import initialize_llvm
 from numba.extending import intrinsic, overload
 
+from sandbox.folders import user_cache
+
 __all__ = [
     "COMPILED", "addressed", "by_type", "cache_directory", "cgutils", "describe", "first_class", "float_bits", "fma",
     "from_float_bits", "inline", "intrinsic", "ir", "kernel", "lean", "plain_call", "record", "registers", "stats",
@@ -134,26 +136,14 @@ def source_hash(cells=True) -> str:
     return digest.hexdigest()[:16]
 
 
-def _cache_root() -> Path:
-    override = os.environ.get("SANDBOX_CACHE_DIR")
-    if override:
-        return Path(override)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    return Path(base) / "rnn-sandbox"
-
-
 @functools.cache
 def cache_directory() -> Path | None:
     """This version's kernel cache, made if missing; None, with one notice, where none can be written."""
-    directory = _cache_root() / source_hash(cells=False)
+    override = os.environ.get("SANDBOX_CACHE_DIR")
+    directory = (Path(override) if override else user_cache()) / source_hash(cells=False)
     probe = directory / f".{os.getpid()}"
     try:
-        if not directory.is_absolute() and "SANDBOX_CACHE_DIR" not in os.environ:
+        if not directory.is_absolute() and not override:
             raise OSError(errno.ENOENT, "no home directory")  # a folder called ~ would be left wherever one works
         directory.mkdir(parents=True, exist_ok=True)
         probe.touch()

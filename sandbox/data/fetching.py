@@ -23,6 +23,7 @@ from pathlib import Path
 
 from sandbox.data.catalogue import Archive
 from sandbox.errors import UsageError, shorten
+from sandbox.folders import user_cache
 
 __all__ = ["directory", "fetch", "fetched", "offline", "path_of", "verified"]
 
@@ -45,15 +46,10 @@ def directory() -> Path:
     override = os.environ.get("SANDBOX_DATA_DIR")
     if override:
         return Path(override)
-    if sys.platform == "win32":
-        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
-    else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    if not Path(base).is_absolute():
+    folder = user_cache()
+    if not folder.is_absolute():
         raise UsageError("the folder for data must be known, got no home directory (set SANDBOX_DATA_DIR)")
-    return Path(base) / "rnn-sandbox" / "data"
+    return folder / "data"
 
 
 def path_of(archive: Archive) -> Path:

@@ -1,0 +1,16 @@
+"""Where this project keeps what it can have again, kernels and archives: a folder in the user's cache."""
+
+import os
+import sys
+from pathlib import Path
+
+
+def user_cache() -> Path:
+    """Return this project's folder in the user's cache; the path is relative where there is no home directory."""
+    if sys.platform == "win32":
+        base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~")
+    elif sys.platform == "darwin":
+        base = os.path.expanduser("~/Library/Caches")
+    else:
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    return Path(base) / "rnn-sandbox"
