@@ -27,7 +27,7 @@ from sandbox.training import Recipe, Trainer, model_for
     table=Table(
         [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
          Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
-         Column("parameters", interval=False), Column("source")],
+         Column("parameters", interval=False), Column("data")],
         note="accuracy: on held-out sequences after the last update; majority: the most frequent class alone",
         subject="a class of a sequence",
     ),

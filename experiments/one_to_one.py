@@ -17,7 +17,7 @@ from sandbox.training import Recipe, Trainer, model_for
     table=Table(
         [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
          Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
-         Column("parameters", interval=False), Column("source")],
+         Column("parameters", interval=False), Column("data")],
         note="mlp and rnn:relu are the same function of one step: what follows h = 0 is W_hh times nothing",
         subject="a picture as one vector",
     ),

@@ -22,7 +22,7 @@ from sandbox.training import Recipe, Trainer, model_for
          Column("spelled", interval=False),
          Column("accuracy_all", oracle="rival_all", better="higher", interval=False),
          Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
-         Column("parameters", interval=False), Column("source")],
+         Column("parameters", interval=False), Column("data")],
         note="roles: accuracy on identifiers, accuracy all on all tokens; chunks: on all words; spelled: the rival's "
              "method on what the network reads",
         subject="a class at each step",

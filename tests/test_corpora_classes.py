@@ -217,7 +217,7 @@ def test_a_perceptron_and_an_rnn_of_one_step_learn_the_same_bits(tiny):
     rows = [one_to_one(corpus="digits", model=model, hidden=5, batch=4, lr=0.01, updates=20, dtype="float32", seed=1)[0]
             for model in ("mlp", "rnn:relu", "gru")]  # fmt: skip
     assert rows[0]["loss"] == rows[1]["loss"] != rows[2]["loss"] and rows[0]["accuracy"] == rows[1]["accuracy"]
-    assert rows[1]["parameters"] == rows[0]["parameters"] + 25 and rows[0]["source"] == "tiny digits"
+    assert rows[1]["parameters"] == rows[0]["parameters"] + 25 and rows[0]["data"] == "tiny digits"
 
 
 def test_a_second_direction_sees_what_comes_behind(monkeypatch):

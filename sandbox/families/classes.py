@@ -76,7 +76,7 @@ def columns(fit, chosen: corpora.Corpus, model) -> dict[str, object]:
     """What a training run of a corpus came to, beside its rival."""
     found = {"accuracy": fit.score, "rival": chosen.rival_score, "majority": chosen.facts["majority"],
              "method": chosen.rival, "loss": fit.loss, "baseline": fit.baseline, "updates_done": fit.updates,
-             "parameters": model.vector.size, "source": chosen.label}  # fmt: skip
+             "parameters": model.vector.size, "data": chosen.label}  # fmt: skip
     return found | ({"status": fit.status} if fit.status else {})
 
 
