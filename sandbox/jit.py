@@ -66,7 +66,8 @@ LLVM_OPTIONS = ("-runtime-memory-check-threshold=256", "-hoist-runtime-checks=fa
 for _option in LLVM_OPTIONS:
     llvm.set_option("", _option)
 
-OPTIONS = {"error_model": "numpy", "nogil": True}
+# Nobody asks for a kernel's C function (`first_class` makes its own): a twentieth of the time of compiling.
+OPTIONS = {"error_model": "numpy", "nogil": True, "no_cfunc_wrapper": True}
 # Said of what is called: else Numba lets it inherit the opposite from an inlined caller that it is first compiled for,
 # and a product's tiles are then inlined, and optimised anew, at every place that calls it: 50 s of compiling.
 CALLED = {"forceinline": False}
