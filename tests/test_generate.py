@@ -219,7 +219,8 @@ def test_the_best_point_writes_unless_another_is_asked_for(here):
     [
         (["--temperature", "0"], "invalid value for '--temperature': 0.0 is not in the range x>0"),
         (["--temperature", "-1"], "invalid value for '--temperature': -1.0 is not in the range x>0"),
-        (["--temperature", "nan"], "temperature must be a finite number from 0, got nan"),
+        (["--temperature", "nan"], "--temperature must be a finite number above 0, got nan"),
+        (["--temperature", "inf"], "--temperature must be a finite number above 0, got inf"),
         (["--top-k", "0"], "invalid value for '--top-k': 0 is not in the range x>=1"),
         (["--length", "0"], "invalid value for '--length': 0 is not in the range 1<=x<=1000000"),
         (["--beam", "2", "--seed", "1"], "--seed must be left out with --beam, which draws nothing"),
