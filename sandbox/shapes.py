@@ -130,10 +130,13 @@ def classification(name: str, sequences: Sequence[np.ndarray], labels: np.ndarra
         x, lengths = padded([sequences[row] for row in rows], seq_len)
         return Batch(x, labels[rows], lengths=lengths)
 
-    return _sequence_task(make, sequences, parts, most, input_size=1 if symbols else sequences[0].shape[1],
+    task = _sequence_task(make, sequences, parts, most, input_size=1 if symbols else sequences[0].shape[1],
                           output_size=classes, head="last", baseline=prior_loss(labels[parts[0]], labels[parts[1]],
                           classes), solved=_never, rule="never", name=name, paper=paper, symbols=symbols,
                           score_name="accuracy", score=accuracy)  # fmt: skip
+    if labels.min() == labels.max():
+        raise UsageError(f"classes of {name} must be two at least, got one")
+    return task
 
 
 def tagging(name: str, sequences: Sequence[np.ndarray], tags: Sequence[np.ndarray], classes: int, *,
