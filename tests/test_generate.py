@@ -277,6 +277,15 @@ def test_words_that_the_model_has_not_seen_are_said(here):
     )
 
 
+@pytest.mark.parametrize("more", [(), ("--beam", "2"), ("--top-k", "1")])
+def test_a_model_whose_training_diverged_writes_nothing(here, more):
+    model, given = made()
+    model.parameters["head.b"][1] = np.nan
+    (here / "model.npz").write_bytes(save_model(model, given, "abcde"))
+    message = "model must give finite numbers to go on with a text, got nan (training diverged)"
+    assert call("generate", "model.npz", *more) == ("", f"error: {message}\n", 2)
+
+
 def test_an_interrupt_writes_nothing(here, monkeypatch):
     call("run", "writer", "--jobs", "1", "--no-plot", "--cell", "gru", "--rate", "1.0")
 
