@@ -136,7 +136,6 @@ SCRIPT = """
 import sys
 sys.path.insert(0, sys.argv[1])
 from package_index import pinned
-from sandbox import corpora, data
 from sandbox.data import fetching
 with open(sys.argv[2], "rb") as file:
     print(fetching.fetch(pinned(file.read()), say=lambda text: print(text, flush=True))[1])
