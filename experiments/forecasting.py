@@ -12,14 +12,15 @@ from sandbox.training import Recipe, Trainer, check, model_for
 
 
 @experiment(
-    model=["gru"],
-    source=Axis(["seattle", "beijing", "sunspots", "mackey_glass", "stocks"], kind=str, choices=tuple(DATA),
-                help="the series; with gaps as zeros: beijing:zeros; one's own: series (--csv FILE --column NAME)"),
+    model=["gru", "mlp:24"],
+    source=Axis(["seattle", "beijing", "beijing:zeros", "sunspots", "mackey_glass", "stocks"], kind=str,
+                choices=tuple(DATA), help="the series; one's own: series (--csv FILE --column NAME)"),
     hidden=[32], layers=[1], recurrent_dropout=[0.0],
     seq_len=[64], batch=[32], lr=[0.002], updates=[1000],
     horizon=Axis([12], kind=int, minimum=1, maximum=1000, help="steps of the free-running forecast"),
     dtype=["float32"],
-    seeds=3, quick=dict(source=["seattle"], hidden=[3], seq_len=[8], batch=[4], updates=[6], horizon=[3], seeds=2),
+    seeds=3, quick=dict(model=["gru"], source=["seattle"], hidden=[3], seq_len=[8], batch=[4], updates=[6],
+                        horizon=[3], seeds=2),
     settings=SETTINGS[1:],
     data=reads,
     check=lambda grid, settings: (check(grid, settings), files(grid, settings)),

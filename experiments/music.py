@@ -25,7 +25,7 @@ PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with
     temperature=Axis([0.8], kind=float, above=0, help="of the sample"),
     dtype=["float32"],
     seeds=3, quick=dict(model=["gru"], chorales=[6], hidden=[4], batch=[2], updates=[3], seeds=2),
-    presets={"full": dict(transposed=[5], hidden=[256], updates=[2000])},
+    presets={"full": dict(model=["gru"], transposed=[5], hidden=[256], updates=[2000])},
     check=check, data=lambda grid, settings: {"chorales": (data.label("chorales"), data.note("chorales"))},
     table=Table(
         [Column("nats_per_step", oracle="rival_nats", better="lower", verdict=True),

@@ -20,7 +20,7 @@ PROMPTS = "my lord | if i | the king of | what is the"
     seq_len=[35], batch=[32], lr=[0.003], updates=[1000],
     dtype=["float32"],
     seeds=3, quick=dict(model=["gru"], text_length=[3000], hidden=[4], seq_len=[8], batch=[4], updates=[6], seeds=2),
-    presets={"full": dict(model=["gru"], text_length=[5_000_000], hidden=[192], updates=[4000])},
+    presets={"full": dict(model=["gru"], text_length=[5_000_000], hidden=[192], updates=[2000])},
     settings=[texts.SETTING, Setting("prompt", "words to go on from, | between", parse=prompts, metavar="TEXT")],
     data=texts.reads,
     check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),

@@ -467,6 +467,14 @@ def test_a_series_that_stands_still_as_long_as_it_is_learned_from():
     assert found.goal[49:54, 0].tolist() == [1.0, 1.0, -1.0, -1.0, 0.0]
 
 
+def test_returns_that_are_fed_back_do_not_add_up():
+    values = stream("probe", 4).random((60, 2, 1)) - 0.4
+    found = series.of_values(values, naive=0)
+    starts = origins(found, 2, 5)
+    expected = [np.sqrt(np.mean(values[starts + k] ** 2)) for k in (1, 2)]
+    np.testing.assert_allclose(horizons(found, 2, 5, naive=naive)["naive"], expected, rtol=1e-12)
+
+
 def test_no_origin_where_there_is_no_room():
     found, _ = made()
     model = Model(found.x.shape[2], 1, cell="rnn", hidden=3, head="every", rng=stream("init", 0))
