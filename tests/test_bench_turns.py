@@ -11,7 +11,7 @@ from sandbox.bench.scaling import _row, slope
 from sandbox.bench.serve import best_of, waited
 from sandbox.bench.step import goals, operations
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, goal_met, parted, ratio, rounds
+from sandbox.bench.turns import Ratio, against_ours, goal_met, ratio, rounds
 from sandbox.errors import UsageError
 
 
@@ -73,9 +73,15 @@ def test_the_goals_of_a_size():
 
 def test_the_fastest_of_this_project_is_compared():
     found = {"ours": [4.0, 4.0, 5.0], "ours2": [2.0, 3.0, 2.0], "torch1": [4.0, 6.0, 4.0]}
-    own, ratios = parted(found)
-    assert own == "ours2" and ratios == {"torch1": Ratio(2.0)}
-    assert parted({"ours": [1.0], "jax": [3.0]}) == ("ours", {"jax": Ratio(3.0)})
+    assert against_ours(found) == ({"torch1": Ratio(2.0)}, "torch1")
+    assert against_ours({"ours": [1.0], "jax": [3.0], "torch1": [2.0]})[1] == "torch1"
+    assert against_ours({"ours": [1.0]}) == ({}, "")
+
+
+def test_a_ratio_is_three_columns_of_a_row():
+    found = Ratio(2.0, 1.5, 2.5)
+    assert found.columns("of_limit") == {"of_limit": 2.0, "of_limit_low": 1.5, "of_limit_high": 2.5}
+    assert Ratio.of({"ratio": 1, **found.columns("of_limit")}, "of_limit") == found
 
 
 def test_an_exponent_is_the_slope_of_the_logarithms():

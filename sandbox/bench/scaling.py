@@ -13,6 +13,7 @@ from __future__ import annotations
 import math
 import statistics
 
+from sandbox.bench.data import GATES
 from sandbox.bench.peers import Peers
 from sandbox.bench.table import Report
 from sandbox.bench.turns import Ratio, ratio, rounds
@@ -38,7 +39,7 @@ def scaling(csv=None, quick: bool = False) -> list[dict]:
     with Report(csv, COLUMNS) as report, Peers() as peers:
         report.describe(peers.versions())
         report.begin("how time and memory grow; ours on one thread", HEADINGS)
-        for cell in ("rnn",) if quick else ("rnn", "gru", "lstm"):
+        for cell in ("rnn",) if quick else GATES:
             for row in _measured(cell, peers.ours, quick):
                 rows.append(row)
                 figure = Ratio(row["figure"], row["low"], row["high"])
