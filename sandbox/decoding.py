@@ -247,14 +247,14 @@ class _Found:
         return Decoded(symbols, lengths, self.log_probability)
 
 
-def matches(symbols, target, mask=None, end=END) -> np.ndarray:
+def matches(symbols, target, mask=None) -> np.ndarray:
     """Which rows (B,) of what was written (T', B) are the target (T, B) to the symbol, where that counts.
 
     >>> matches(np.array([[2, 2], [3, 3], [0, 0]]), np.array([[2, 2], [3, 0], [0, 0]]))
     array([ True, False])
     """
     T = max(len(symbols), len(target))
-    padded = [np.concatenate([value, np.full((T - len(value), value.shape[1]), end)]) for value in (symbols, target)]
+    padded = [np.concatenate([value, np.full((T - len(value), value.shape[1]), END)]) for value in (symbols, target)]
     counted = np.ones(padded[1].shape, bool)
     if mask is not None:
         counted[: len(mask)] = mask

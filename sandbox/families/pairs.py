@@ -28,9 +28,7 @@ def load(name: str, held_out: int, tsv: str | None):
 
 def reads(grid, settings) -> dict[str, tuple[str, str]]:
     """Label of each source of a grid, and a line where something stands in for it: an experiment's `data`."""
-    own = settings.get("tsv")
-    return {SOURCES[name]: (data.label(SOURCES[name], own), "" if own else data.note(SOURCES[name]))
-            for name in grid["corpus"]}  # fmt: skip
+    return data.told((SOURCES[name] for name in grid["corpus"]), settings.get("tsv"))
 
 
 def check(grid, settings) -> None:
