@@ -1,5 +1,7 @@
 """Layers without time: a linear map of every row, and a table of vectors for symbols."""
 
+import math
+
 import numpy as np
 
 from sandbox import inits, threads
@@ -39,8 +41,7 @@ class Dense(Module):
         self.parameters["W"][:] = inits.initialise(init, rng, input_size, output_size, gain)
         self._sums = np.zeros(output_size)
         sizes = ((input_size, output_size), (output_size, input_size))
-        panel = gemm.width(self.dtype)
-        self._panels = [np.empty(-(-columns // panel) * depth * panel, self.dtype) for depth, columns in sizes]
+        self._panels = [np.empty(math.prod(gemm.panel_shape(*size, self.dtype)), self.dtype) for size in sizes]
         self._none = np.empty(0, self.dtype)
         self._x = None
 

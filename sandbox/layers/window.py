@@ -13,6 +13,7 @@ Its states, for sequences in segments, are the last output h (B, H), which a row
 k - 1 inputs x (B, (k - 1) D), the oldest first.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -191,9 +192,9 @@ class Window(Module):
 
     def _plan(self):
         """What the kernels need to know of the sizes; for the tables see `kernels.weights`."""
-        k, D, H, wide = self.window, self.input_size, self.hidden_size, gemm.width(self.dtype)
-        self._panels = [np.empty(k * (-(-columns // wide) * depth * wide), self.dtype)
-                        for depth, columns in ((D, H), (H, D))]  # fmt: skip
+        k, D, H = self.window, self.input_size, self.hidden_size
+        self._panels = [np.empty(k * math.prod(gemm.panel_shape(*size, self.dtype)), self.dtype)
+                        for size in ((D, H), (H, D))]  # fmt: skip
         self._products = gemm.product(self.dtype), gemm.block_product(self.dtype)
         self._segments = np.array([[0, H, 0, k]], np.int64)
         self._runs = np.array([[lag, 0, lag * D * H, H] for lag in range(k)], np.int64)

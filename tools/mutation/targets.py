@@ -124,7 +124,7 @@ EQUIVALENT = {
     ("attention kernels", "forward", "_hide(", "min(wide, i)  ->  wide"): NO_QUERY,
     ("attention kernels", "weights", "for p in", "panels if n else 0  ->  panels"): "without keys nothing is filled",
     ("attention kernels", "backward", "if n == 0:", "if n == 0:  ->  if False:"): "without keys nothing is added",
-    ("attention kernels", "weights", "T, wide =", "VECTORS * "): "as plain Python a panel may be of any width",
+    ("attention kernels", "weights", "T, wide =", "PANEL_BYTES // "): "as plain Python a panel may be of any width",
     ("attention kernels", "_turn", "for j in", "min(j_first + APART, rows)  ->  rows"): MORE_ROWS,
     ("attention kernels", "_hide", "for j in", ""): "earlier keys are hidden from no query",
     ("attention kernels", "_go_on", "top[l] =", "row[l] > top[l]  ->  row[l] >="): "of two equal numbers any will do",
