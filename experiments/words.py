@@ -1,8 +1,9 @@
 """A language model of words beside n-grams: perplexity on held-out text, and the likeliest next words after prompts."""
 
 from sandbox import corpora
+from sandbox.axes import Setting
 from sandbox.corpora.words import corpus, prompts, table
-from sandbox.experiment import Setting, experiment
+from sandbox.experiment import experiment
 from sandbox.families import texts
 from sandbox.kernels.activations import exp
 from sandbox.report import Column, Picture, Table

@@ -8,8 +8,8 @@ import numpy as np
 
 from sandbox.errors import UsageError, unknown
 
-__all__ = ["DTYPES", "Module", "check_array", "check_by_layer", "check_generator", "check_input", "check_lengths",
-           "check_pass", "check_rate", "check_size", "check_symbols", "parse_size"]  # fmt: skip
+__all__ = ["DTYPES", "Module", "check_array", "check_by_layer", "check_dtype", "check_generator", "check_input",
+           "check_lengths", "check_pass", "check_rate", "check_size", "check_symbols", "parse_size"]  # fmt: skip
 
 DTYPES = ("float32", "float64")
 LARGEST = 1_000_000  # size that the name of a model may have

@@ -254,9 +254,8 @@ class Layer(CellWeights):
         x = check_input(x, self.input_size, self.dtype)
         T, B, _ = x.shape
         lengths = check_lengths(lengths, T, B)
-        start = (
-            None if states is None else self._stacked("states", states, B)
-        )  # a copy: views of this workspace may come
+        # Copies: they may be views of this workspace.
+        start = None if states is None else self._stacked("states", states, B)
         self.last = None  # until this pass is complete there is none to differentiate
         space = self._workspace(T, B)
         if space.shares(x):  # this layer's own output as its next input

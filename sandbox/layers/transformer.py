@@ -50,7 +50,8 @@ NAME = "transformer"
 PAPER = "Vaswani et al. 2017; Xiong et al. 2020 (pre); Hendrycks & Gimpel 2016 (GELU)"
 CHOICES = {"norm": ("pre", "post"), "positions": ("sinusoidal", "learned")}
 NUMBERS = {"heads": 4, "length": 512}
-OPTIONS = "norm=pre|post positions=sinusoidal|learned heads=4 length=512"
+OPTIONS = " ".join([*(f"{name}={'|'.join(values)}" for name, values in CHOICES.items()),
+                    *(f"{name}={value}" for name, value in NUMBERS.items())])  # fmt: skip
 STATES = {"keys", "values", "y"}
 WIDER = 4  # the perceptron within a block, in widths of the block
 KEPT = 20  # numbers that a block keeps of a step for its backward pass, in widths of the block
