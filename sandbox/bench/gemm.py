@@ -331,5 +331,5 @@ def _chains(typingctx, out, x, times):
 
 @kernel
 def fma_chains(out, x, times):
-    """`times` multiply-adds in each of `CHAINS` registers, all of whose sums are kept in `out`."""
+    """`times` multiply-adds in each of `CHAINS` chains of vectors; their sum is left in `out`."""
     _chains(out, x, times)
