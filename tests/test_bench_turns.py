@@ -159,11 +159,23 @@ def test_in_a_pipe_a_table_is_plain_and_its_csv_says_where_it_was_measured(monke
     assert all(row["versions"] == "numpy 2.4" and "cores" in row["machine"] and row["date"] for row in rows)
 
 
-def test_on_a_terminal_a_table_is_rich(monkeypatch):
+def test_on_a_terminal_a_table_has_colours(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     text = write(Terminal(), monkeypatch)
     assert all(part in text for part in ("\x1b[", "measuring", "1.5", "note"))
+
+
+def test_on_a_narrow_terminal_no_figure_is_cut(monkeypatch):
+    for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "20")):
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    monkeypatch.setattr("sandbox.bench.table.sys.stdout", stream)
+    with Report(None, ["a"]) as report:
+        report.begin("title", [("measure", -20), ("seconds", 12), ("detail", -1)])
+        report.row(["a long name of it", "0.0123456789", "median of 7 rounds"])
+    text = stream.getvalue().replace("\n", "")
+    assert "0.0123456789" in text and "median of 7 rounds" in text and "\u2026" not in text
 
 
 def test_who_interrupts_is_told_where_the_rows_are(monkeypatch, tmp_path):

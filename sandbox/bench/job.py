@@ -49,7 +49,7 @@ def job(csv=None, against: str | None = None, quick: bool = False) -> list[dict]
         plan, seeds = PLAN | {"T": 10, "H": 4, "recipe": PLAN["recipe"] | {"updates": 3, "evaluation": 32}}, QUICK_SEEDS
     who = competitors(parse_against(against))
     with Report(csv, COLUMNS) as report, tempfile.TemporaryDirectory() as scratch:
-        report.describe({name: version for name, version in provenance.versions().items() if version} | installed())
+        report.describe(provenance.versions() | installed())
         title = f"LSTM of {plan['H']} units, adding, {plan['T']} steps, to MSE < 0.01; whole processes, {seeds} seeds"
         found = _runs(report, who, plan, seeds, Path(scratch))
         report.begin(title, HEADINGS)
