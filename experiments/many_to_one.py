@@ -21,6 +21,8 @@ from sandbox.training import Recipe, Trainer, model_for
                         seeds=1),
     presets={"names": dict(corpus=["names"], model=["gru"], head=["last"], direction=["both"], recurrent_dropout=[0.5],
                            zoneout=[0.2], batch=[64], lr=[0.004], updates=[4000]),
+             "sentiment": dict(corpus=["sentiment"], model=["mlp", "mlp:3", "gru"], head=["mean"], lr=[0.001],
+                               updates=[1200]),
              "gates": dict(corpus=["digits"], model=["rnn", "gru", "lstm"], head=["last"])},
     settings=[classes.SETTINGS["tsv"], classes.SETTINGS["mnist"]], data=classes.reads,
     check=lambda grid, settings: (check(grid, settings), classes.check(grid, settings)),
