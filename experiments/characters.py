@@ -2,13 +2,14 @@
 
 from sandbox import corpora
 from sandbox.alphabet import RARE
-from sandbox.corpora.characters import LN2, corpus
+from sandbox.corpora.characters import corpus
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.experiment import experiment
 from sandbox.families import texts
 from sandbox.report import Column, Picture, Table
 from sandbox.saved import save_model
 from sandbox.streams import stream
+from sandbox.tasks import ln
 from sandbox.training import Recipe, Trainer, check, model_for
 
 
@@ -45,14 +46,14 @@ def characters(model, source, text_length, hidden, layers, recurrent_dropout, se
     network = texts.spread(model_for(found.task, seed, embedding=min(32, hidden), **shape))
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))
     fit = Trainer(network, found.task, recipe, seq_len=seq_len, seed=seed).run()
-    fit.curves["evaluation"]["bits_per_char"] = [loss / LN2 for loss in fit.curves["evaluation"]["loss"]]
+    fit.curves["evaluation"]["bits_per_char"] = [loss / ln(2) for loss in fit.curves["evaluation"]["loss"]]
     alphabet, prompt = found.facts["alphabet"], found.facts["held_out"][:seq_len, None]
     writer = LanguageModel(network)
     written = sampled(writer, *writer.start(prompt), steps=600, rng=stream("probe", seed), temperature=0.8, end=None)
     sample = "".join(alphabet.decode([*prompt[:, 0], *written.symbols[:, 0]])).replace(RARE, "?")
-    metrics = {"bits_per_char": fit.loss / LN2, "rival_bits": found.rival_score, "accuracy": fit.score,
-            "parameters": network.vector.size, "updates_done": fit.updates, "data": found.label,
-            **({"status": fit.status} if fit.status else {})}  # fmt: skip
-    kept = save_model(network, shape, alphabet, "character", data=found.label, bits_per_char=fit.loss / LN2,
+    bits = fit.loss / ln(2)
+    metrics = {"bits_per_char": bits, "rival_bits": found.rival_score, "accuracy": fit.score}
+    metrics |= texts.columns(fit, found, network)
+    kept = save_model(network, shape, alphabet, "character", data=found.label, bits_per_char=bits,
                       before=found.facts["train"][-seq_len:].tolist())  # fmt: skip
     return metrics, fit.curves, {"model.npz": kept, "sample.txt": sample}

@@ -6,11 +6,12 @@ import numpy as np
 
 from sandbox import corpora
 from sandbox.axes import Axis
-from sandbox.corpora.characters import LN2, corpus
+from sandbox.corpora.characters import corpus
 from sandbox.experiment import experiment
 from sandbox.families import texts
 from sandbox.kernels.reductions import total
 from sandbox.report import Column, Picture, Table
+from sandbox.tasks import ln
 from sandbox.training import Recipe, Trainer, check, model_within
 
 
@@ -53,7 +54,6 @@ def crossover(model, source, text_length, seq_len, parameters, layers, character
     hidden, lookup = network.stack.output_size, network.embedding.vector.size  # no product
     matrices = np.array([value.size for value in network.parameters.values() if value.ndim > 1], float)
     attended = (seq_len + 1) * hidden * layers if model.startswith("transformer") else 0  # step t sees t, twice
-    return {"bits_per_char": fit.loss / LN2, "rival_bits": found.rival_score, "hidden": hidden,
+    return {"bits_per_char": fit.loss / ln(2), "rival_bits": found.rival_score, "hidden": hidden,
             "parameters_used": network.vector.size, "kept": network.columns, "data": found.label,
-            "work": int(total(matrices)) - lookup + attended,
-            **({"status": fit.status} if fit.status else {})}, fit.curves  # fmt: skip
+            "work": int(total(matrices)) - lookup + attended, **fit.ending()}, fit.curves  # fmt: skip

@@ -56,4 +56,4 @@ def forecasting(model, source, hidden, layers, recurrent_dropout, seq_len, batch
     return {"rmse": score, "naive_rmse": corpus.rival_score, "ridge_rmse": facts["ridge_score"], "unit": facts["unit"],
             **{f"{name}_ahead": ahead[name][-1] for name in ("rmse", "naive", "ridge")}, "loss": loss,
             "updates_kept": stopping.best[0], "parameters": trained.vector.size, "data": corpus.label,
-            **({"status": fit.status} if fit.status else {})}, curves  # fmt: skip
+            **fit.ending()}, curves  # fmt: skip

@@ -1,8 +1,9 @@
 """A language model of words beside n-grams: perplexity on held-out text, and the likeliest next words after prompts."""
 
 from sandbox import corpora
+from sandbox.axes import Setting
 from sandbox.corpora.words import corpus, prompts, table
-from sandbox.experiment import Setting, experiment
+from sandbox.experiment import experiment
 from sandbox.families import texts
 from sandbox.kernels.activations import exp
 from sandbox.report import Column, Picture, Table
@@ -51,8 +52,7 @@ def words(model, source, text_length, hidden, layers, recurrent_dropout, seq_len
     alphabet, before = found.facts["alphabet"], found.facts["train"][-seq_len:]  # what a state is made of by reading
     file = table(network, alphabet, prompt or prompts(PROMPTS), before)
     metrics = {"perplexity": float(exp(fit.loss)), "rival_perplexity": found.rival_score, "accuracy": fit.score,
-            "loss": fit.loss, "words": len(alphabet), "rare": found.facts["rare"],
-            "parameters": network.vector.size, "updates_done": fit.updates, "data": found.label,
-            **({"status": fit.status} if fit.status else {})}  # fmt: skip
+               "loss": fit.loss, "words": len(alphabet), "rare": found.facts["rare"],
+               **texts.columns(fit, found, network)}  # fmt: skip
     kept = save_model(network, shape, alphabet, "word", data=found.label, loss=fit.loss, before=before.tolist())
     return metrics, fit.curves, {"model.npz": kept, "continuations.csv": file}

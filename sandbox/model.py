@@ -320,15 +320,6 @@ class Model(Module):
         shapes = {name: value.shape for name, value in self.parameters.items()}
         return {"dtype": self.dtype.name, **self.stack.identity(), "head": self.head, "parameters": shapes}
 
-    def summary(self):
-        """Every parameter's name, shape and count, and their total, as text."""
-        found = {name: (" x ".join(map(str, value.shape)), str(value.size)) for name, value in self.parameters.items()}
-        lines = [*((name, *facts) for name, facts in found.items()), ("total", "", str(self.vector.size))]
-        widths = [max(len(line[column]) for line in lines) for column in range(3)]
-        return "\n".join(
-            f"{name:{widths[0]}}  {shape:{widths[1]}}  {count:>{widths[2]}}" for name, shape, count in lines
-        )
-
 
 def _counts(lengths, T, B):
     """How many steps each row has."""

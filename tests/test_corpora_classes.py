@@ -75,14 +75,11 @@ def test_the_most_frequent_class_and_tag():
     assert rivals.most_frequent_tag([["a", "a"]], [np.array([3, 2])], [["a"]], unseen=0)[0].tolist() == [2]
 
 
-def test_nearest_neighbours_and_centroids():
+def test_nearest_neighbours():
     rng = np.random.default_rng(0)
     known, asked, labels = rng.normal(size=(50, 3)), rng.normal(size=(300, 3)), rng.integers(0, 4, 50)
     distances = ((asked[:, None] - known[None]) ** 2).sum(axis=-1)
     assert np.array_equal(rivals.nearest_neighbour(known, labels, asked), labels[distances.argmin(axis=1)])
-    centres = np.array([known[labels == label].mean(axis=0) for label in range(4)])
-    distances = ((asked[:, None] - centres[None]) ** 2).sum(axis=-1)
-    assert np.array_equal(rivals.nearest_centroid(known, labels, asked), distances.argmin(axis=1))
     assert rivals.nearest_neighbour(np.array([[0.0], [2.0]]), np.array([7, 8]), np.array([[1.0]])).tolist() == [7]
 
 

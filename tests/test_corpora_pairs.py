@@ -138,7 +138,7 @@ def test_what_no_rule_gives_counts_against_the_rival(given):
     given({word: [(*word.upper(), "Z") if word in odd else tuple(word.upper())] for word in WORDS})
     corpus = pronunciation.corpus()
     assert corpus.rival_score == 15 / 20 and corpus.facts["rival_error"] == 5 / (15 * 2 + 5 * 3)
-    assert corpus.verdict(0.8) == "beats letter between two"
+    assert corpus.rival == "letter between two"
 
 
 def test_names_that_differ_in_capitals_alone_are_one(given):
@@ -177,7 +177,7 @@ def test_captions_and_the_name_of_the_nearest_picture(given):
     learned = shapes.split(20)[0]
     near = [min(learned, key=lambda other: (abs(other - row), other)) for row in held_out]
     wrong = sum(names[one] != names[other] for one, other in zip(held_out, near, strict=True))
-    assert corpus.facts["rival_error"] == wrong / (2 * len(held_out)) and corpus.better == "lower"
+    assert corpus.facts["rival_error"] == wrong / (2 * len(held_out))
     model = trigrams.Trigrams([corpus.facts["symbols"].encode(names[row]) for row in learned], 5)
     costs = [model.cost(corpus.facts["symbols"].encode(names[row])) for row in held_out]
     assert corpus.rival_score == pytest.approx(sum(costs) / np.log(2) / (3 * len(held_out)))

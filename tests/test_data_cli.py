@@ -56,6 +56,9 @@ def test_list_says_what_there_is(folder):
 def test_list_in_other_formats():
     rows = json.loads(invoke("list", "--format", "json").output)
     assert [row["source"] for row in rows] == data.names()
+    licences = {row["source"]: row["licence"] for row in rows}
+    assert licences["seattle"] == "public domain (package MIT)"  # of the data, and of what they are in
+    assert licences["names"] == "MIT" and licences["digits"] == "BSD-3-Clause; data CC BY 4.0"
     assert list(csv.DictReader(io.StringIO(invoke("list", "--format", "csv").output))) == rows
 
 

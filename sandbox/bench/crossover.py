@@ -13,9 +13,9 @@ from __future__ import annotations
 import statistics
 
 from sandbox.bench.peers import Peers
-from sandbox.bench.scaling import slope
+from sandbox.bench.scaling import slope, timed
 from sandbox.bench.table import Report
-from sandbox.bench.turns import ratio, rounds
+from sandbox.bench.turns import ratio
 
 __all__ = ["crossing", "crossover"]
 
@@ -44,10 +44,7 @@ def crossover(csv=None, quick: bool = False) -> list[dict]:
         report.begin(f"forward and backward pass, {width} units, batch {batch}; one thread", headings)
         cases = {(name, T): {"cell": name, "D": width, "H": width, "B": batch, "T": T}
                  for name in MODELS for T in steps}  # fmt: skip
-        for key, case in cases.items():
-            peers.ours.ask(what="prepare", slot=str(key), kind="body", case=case)
-        measures = {key: (lambda slot=str(key): peers.ours.measure(slot, seconds)) for key in cases}
-        times = rounds(measures, count)
+        times = timed(peers.ours, "body", cases, count, seconds)
         held = {key: peers.ours.ask(what="held", case=case)["peak"] for key, case in cases.items()}
         usual = {key: statistics.median(found) for key, found in times.items()}
         long = [T for T in steps if T >= 32 * width] if not quick else list(steps[-2:])

@@ -12,15 +12,14 @@ from sandbox import shapes
 from sandbox.alphabet import Alphabet
 from sandbox.corpora import Corpus
 from sandbox.corpora._texts import MOST, divided, read
-from sandbox.kernels.activations import log
 from sandbox.kernels.reductions import mean
 from sandbox.rivals.ngrams import witten_bell
+from sandbox.tasks import ln
 
-__all__ = ["LN2", "corpus"]
+__all__ = ["corpus"]
 
 ORDER = 5
 SYMBOLS = 256  # at most; of a text with more, what is seldom shares a number
-LN2 = float(log(2.0))
 
 
 def corpus(source="shakespeare", text=None, most=MOST, order=ORDER) -> Corpus:
@@ -43,6 +42,6 @@ def corpus(source="shakespeare", text=None, most=MOST, order=ORDER) -> Corpus:
     alphabet = Alphabet.of([content], least=1 if len(counts) <= SYMBOLS else counts[SYMBOLS] + 1)
     train, held_out = divided(alphabet.encode(content))
     task = shapes.language("characters", train, held_out, len(alphabet), paper="Sutskever et al. 2011; Karpathy 2015")
-    bits = -float(mean(witten_bell(train, held_out, len(alphabet), order))) / LN2
+    bits = -float(mean(witten_bell(train, held_out, len(alphabet), order))) / ln(2)
     facts = {"alphabet": alphabet, "train": train, "held_out": held_out}
-    return Corpus(task, found.label, f"{order}-gram", bits, "lower", facts)
+    return Corpus(task, found.label, f"{order}-gram", bits, facts=facts)

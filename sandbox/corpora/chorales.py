@@ -50,7 +50,7 @@ def corpus(transposed=0, most=None) -> Corpus:
     plain = [symbols[row] for row in learned], [symbols[row] for row in held_out]
     facts = {"alphabet": alphabet, "pieces": pieces, "held_out": held_out, "learned": learned,
              "ngram": _ngram(*plain, len(alphabet))}  # fmt: skip
-    return Corpus(task, found.label, "Markov-1", _rival(pieces, learned, held_out), "lower", facts)
+    return Corpus(task, found.label, "Markov-1", _rival(pieces, learned, held_out), facts=facts)
 
 
 def _alphabet(pieces, transposed):

@@ -68,7 +68,7 @@ def corpus(source="seattle", csv=None, column=None, lags=LAGS) -> Corpus:
     facts = {"series": series, "ridge": fitted, "ridge_score": linear, "unit": unit,
              "tried": _task(source, series.learned())}  # fmt: skip
     rival = "the same again" if series.naive else "a random walk"
-    return Corpus(_task(source, series), label, rival, naive, "lower", facts)
+    return Corpus(_task(source, series), label, rival, naive, facts=facts)
 
 
 def _task(source, series):
@@ -92,7 +92,7 @@ def reads(grid, settings):
         if source == "series":
             found |= {source: (_own_label(settings["csv"], settings["column"]), "")} if "csv" in settings else {}
         elif name != "mackey_glass":
-            found[name] = (data.label(name), data.note(name))
+            found |= data.told([name])
     return found
 
 

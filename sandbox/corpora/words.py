@@ -57,7 +57,7 @@ def corpus(source="shakespeare", text=None, most=MOST, least=LEAST, order=ORDER)
     perplexity = float(exp(-mean(witten_bell(train, held_out, len(alphabet), order))))
     facts = {"alphabet": alphabet, "train": train, "held_out": held_out,
              "rare": float(mean((held_out == alphabet.numbers[RARE]).astype(float)))}  # fmt: skip
-    return Corpus(task, found.label, f"{order}-gram", perplexity, "lower", facts)
+    return Corpus(task, found.label, f"{order}-gram", perplexity, facts=facts)
 
 
 def prompts(text: str) -> list[str]:

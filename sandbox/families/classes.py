@@ -47,7 +47,7 @@ def reads(grid, settings) -> dict[str, tuple[str, str]]:
     """Label of each source of a grid, and a line where something stands in for it: an experiment's `data`."""
     _, own = _own(settings)
     sources = {_source(name) for name in grid["corpus"]}
-    return {name: (data.label(name, own), "" if own else data.note(name)) for name in sorted(sources)}
+    return data.told(sorted(sources), own)
 
 
 def check(grid, settings) -> None:
@@ -74,10 +74,9 @@ def check(grid, settings) -> None:
 
 def columns(fit, chosen: corpora.Corpus, model) -> dict[str, object]:
     """What a training run of a corpus came to, beside its rival."""
-    found = {"accuracy": fit.score, "rival": chosen.rival_score, "majority": chosen.facts["majority"],
-             "method": chosen.rival, "loss": fit.loss, "baseline": fit.baseline, "updates_done": fit.updates,
-             "parameters": model.vector.size, "data": chosen.label}  # fmt: skip
-    return found | ({"status": fit.status} if fit.status else {})
+    return {"accuracy": fit.score, "rival": chosen.rival_score, "majority": chosen.facts["majority"],
+            "method": chosen.rival, "loss": fit.loss, "baseline": fit.baseline, "updates_done": fit.updates,
+            "parameters": model.vector.size, "data": chosen.label, **fit.ending()}  # fmt: skip
 
 
 def accuracy_of_all(model, batches) -> float | None:

@@ -7,7 +7,7 @@ from sandbox.axes import Axis
 from sandbox.corpora._texts import MOST, SOURCES
 from sandbox.sources import SETTINGS
 
-__all__ = ["MOST", "SETTING", "check", "length", "reads", "source", "spread"]
+__all__ = ["MOST", "SETTING", "check", "columns", "length", "reads", "source", "spread"]
 
 SETTING = SETTINGS[0]  # --text FILE, which is the source text
 
@@ -34,6 +34,11 @@ def check(grid, settings, corpus) -> None:
     """Refuse a file that is missing or that no corpus can be made of: part of an experiment's `check`."""
     if "text" in grid["source"]:
         corpus("text", settings.get("text"), min(grid["text_length"]))
+
+
+def columns(fit, corpus, model) -> dict[str, object]:
+    """What all tables of language models end with."""
+    return {"parameters": model.vector.size, "updates_done": fit.updates, "data": corpus.label, **fit.ending()}
 
 
 def spread(model):

@@ -4,7 +4,6 @@
     most frequent class     argmax_c n_c
     most frequent tag       argmax_t n_ts of each token s, one tag for those never seen
     nearest neighbour       the class of argmin_k |x - x_k|^2
-    nearest centroid        argmin_c |x - mean of class c|^2
 
 n_c sequences of class c have N_c symbols together, n_cs of them s; V symbols were seen, others count nothing. Counts
 are whole numbers, and of equals the first one wins. (Manning, Raghavan & Schütze 2008, eqs. 13.3 and 13.7; Cover & Hart
@@ -19,10 +18,10 @@ import numpy as np
 from sandbox.alphabet import Alphabet
 from sandbox.kernels import gemm
 from sandbox.kernels.activations import log_array
-from sandbox.kernels.reductions import dot, mean
+from sandbox.kernels.reductions import dot
 
 __all__ = [
-    "majority", "most_frequent", "most_frequent_tag", "naive_bayes", "nearest_centroid", "nearest_neighbour", "ngrams",
+    "majority", "most_frequent", "most_frequent_tag", "naive_bayes", "nearest_neighbour", "ngrams",
     "right",
 ]  # fmt: skip
 
@@ -121,10 +120,3 @@ def nearest_neighbour(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) 
         gemm.add_product(rows, 0, panels, distances, 0, len(known))
         found.append(distances.argmin(axis=1))
     return labels[np.concatenate(found)]
-
-
-def nearest_centroid(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
-    """Classes (M,) of the rows of `asked` (M, D): those whose mean over the rows known (N, D) is nearest."""
-    classes = np.unique(labels)
-    columns = [np.ascontiguousarray(known[labels == label].T, np.float64) for label in classes]
-    return nearest_neighbour(np.array([[mean(column) for column in each] for each in columns]), classes, asked)

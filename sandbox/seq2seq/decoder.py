@@ -5,11 +5,12 @@ import numpy as np
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels.activations import tanh_array
 from sandbox.layers import Attention, Dense, Embedding, Stack
+from sandbox.layers.attention import SCORES
 from sandbox.layers.module import Module
 
 __all__ = ["ATTENTIONS", "Decoder"]
 
-ATTENTIONS = ("none", "dot", "general", "additive")
+ATTENTIONS = ("none", *SCORES)
 
 
 class Decoder(Module):

@@ -120,7 +120,7 @@ def generate():
 
 SOURCE = Source(
     holds="364 pieces",
-    licence="mixed: read, never redistribute (package BSD-3-Clause)",
+    licence="mixed: read, never redistribute",
     beat="Markov-1 of each voice: 8.51 nats a step",
     read=read,
     generate=generate,

@@ -76,7 +76,7 @@ def own(path):
 
 SOURCE = Source(
     holds="823 + 77 sentences",
-    licence="BSD; text not redistributable",
+    licence="BSD-2-Clause; text not redistributable",
     beat="most frequent tag .818",
     read=read,
     generate=generate,

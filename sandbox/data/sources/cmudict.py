@@ -91,7 +91,7 @@ def own(path):
 
 SOURCE = Source(
     holds="124 926 words, 39 phones",
-    licence="BSD-like (package GPL-3, not used)",
+    licence="BSD-like",
     beat="published GRU encoder-decoder, other split: PER 5.8 %, WER 28.7 %",
     read=read,
     generate=generate,

@@ -85,7 +85,7 @@ def sentences(text):
 
 def read():
     """Read all modules of `python`."""
-    return [sentences(text.decode("utf-8").replace("\r\n", "\n")) for _, text in python.files()]
+    return [sentences(text) for text in python.texts()]
 
 
 def generate():

@@ -39,7 +39,7 @@ def generate():
 
 SOURCE = Source(
     holds="4 987 730 characters, 38 plays",
-    licence="public domain (package MIT)",
+    licence="public domain",
     beat="n-gram bits/char, first 1 115 394: order 1 4.790, 2 3.657, 3 3.075, 5 2.598",
     read=read,
     generate=generate,
