@@ -268,6 +268,7 @@ def test_a_second_direction_sees_what_comes_behind(monkeypatch):
     assert found["both"]["accuracy"] == 1.0 > 0.75 > found["forward"]["accuracy"]
     assert found["forward"]["accuracy_all"] > found["forward"]["accuracy"]
     assert found["both"]["rival"] == found["both"]["spelled"] < 0.7
+    assert found["forward"]["neighbours"] == found["both"]["neighbours"] == 1.0
 
 
 @pytest.mark.parametrize(
