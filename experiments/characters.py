@@ -25,9 +25,10 @@ from sandbox.training import Recipe, Trainer, check, model_for
     settings=[texts.SETTING], data=texts.reads,
     check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),
     table=Table(
-        [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True), Column("accuracy"),
-         Column("parameters", interval=False)],
-        note="the last tenth of the text is held out; rival bits: 5-gram, smoothed by Witten and Bell's method",
+        [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True),
+         Column("kneser_ney", interval=False), Column("accuracy"), Column("parameters", interval=False)],
+        note="the last tenth of the text is held out; rival bits: 5-gram, smoothed by Witten and Bell's method; "
+             "kneser ney: 6-gram, smoothed by theirs",
         subject="the next character",
     ),
     picture=Picture(curve="evaluation", series=["bits_per_char"], x="update", y="bits/char on held-out text",
@@ -52,8 +53,8 @@ def characters(model, source, text_length, hidden, layers, recurrent_dropout, se
     written = sampled(writer, *writer.start(prompt), steps=600, rng=stream("probe", seed), temperature=0.8, end=None)
     sample = "".join(alphabet.decode([*prompt[:, 0], *written.symbols[:, 0]])).replace(RARE, "?")
     bits = fit.loss / ln(2)
-    metrics = {"bits_per_char": bits, "rival_bits": found.rival_score, "accuracy": fit.score}
-    metrics |= texts.columns(fit, found, network)
+    metrics = {"bits_per_char": bits, "rival_bits": found.rival_score, "kneser_ney": found.facts["kneser_ney"],
+               "accuracy": fit.score, **texts.columns(fit, found, network)}  # fmt: skip
     kept = save_model(network, shape, alphabet, "character", data=found.label, bits_per_char=bits,
                       before=found.facts["train"][-seq_len:].tolist())  # fmt: skip
     return metrics, fit.curves, {"model.npz": kept, "sample.txt": sample}

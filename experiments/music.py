@@ -29,7 +29,7 @@ PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with
     check=check, data=lambda grid, settings: data.told(["chorales"]),
     table=Table(
         [Column("nats_per_step", oracle="rival_nats", better="lower", verdict=True),
-         Column("ngram_nats", "5-gram", interval=False), Column("accuracy"), Column("parameters", interval=False)],
+         Column("ngram_nats", "7-gram", interval=False), Column("accuracy"), Column("parameters", interval=False)],
         note="-ln p of a quarter note's four pitches, in chorales that are held out; rival: a Markov chain for each "
              "voice; sample.mid goes on from the beginning of a chorale",
         subject="four voices, one after the other",

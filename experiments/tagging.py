@@ -19,12 +19,12 @@ from sandbox.training import Recipe, Trainer, model_for
     check=lambda grid, settings: (check(grid, settings), classes.check(grid, settings)),
     table=Table(
         [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
-         Column("spelled", interval=False),
+         Column("spelled", interval=False), Column("neighbours", interval=False),
          Column("accuracy_all", oracle="rival_all", better="higher", interval=False),
          Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
          Column("parameters", interval=False), Column("data")],
         note="roles: accuracy on identifiers, accuracy all on all tokens; chunks: on all words; spelled: the rival's "
-             "method on what the network reads",
+             "method on what the network reads; neighbours: naive Bayes on that and on the tokens beside",
         subject="a class at each step",
     ),
     picture=Picture(curve="evaluation", series="score", x="update", y="accuracy on held-out tokens", limits=(0, 1)),
@@ -44,5 +44,5 @@ def tagging(corpus, model, direction, layers, hidden, embedding, batch, lr, upda
     fit = trainer.run()
     return classes.columns(fit, chosen, network) | {
         "accuracy_all": classes.accuracy_of_all(network, trainer.held_out), "rival_all": chosen.facts["rival_all"],
-        "spelled": chosen.facts["spelled"],
+        **{name: chosen.facts[name] for name in ("spelled", "neighbours")},
     }, fit.curves  # fmt: skip

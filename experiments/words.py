@@ -26,11 +26,12 @@ PROMPTS = "my lord | if i | the king of | what is the"
     data=texts.reads,
     check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),
     table=Table(
-        [Column("perplexity", oracle="rival_perplexity", better="lower", verdict=True), Column("accuracy"),
+        [Column("perplexity", oracle="rival_perplexity", better="lower", verdict=True),
+         Column("kneser_ney", interval=False), Column("accuracy"),
          Column("loss", interval=False), Column("words", interval=False), Column("rare", interval=False),
          Column("parameters", interval=False)],
         note="the last tenth of the text is held out; rival: bigrams, smoothed by Witten and Bell's method; "
-             "continuations.csv has the likeliest next words after prompts",
+             "kneser ney: trigrams, by theirs; continuations.csv has the likeliest next words after prompts",
         subject="the next word",
     ),
     picture=Picture(curve="evaluation", series=["perplexity"], x="update", y="perplexity on held-out text",
@@ -52,7 +53,7 @@ def words(model, source, text_length, hidden, layers, recurrent_dropout, seq_len
     alphabet, before = found.facts["alphabet"], found.facts["train"][-seq_len:]  # what a state is made of by reading
     file = table(network, alphabet, prompt or prompts(PROMPTS), before)
     metrics = {"perplexity": float(exp(fit.loss)), "rival_perplexity": found.rival_score, "accuracy": fit.score,
-               "loss": fit.loss, "words": len(alphabet), "rare": found.facts["rare"],
-               **texts.columns(fit, found, network)}  # fmt: skip
+               "kneser_ney": found.facts["kneser_ney"], "loss": fit.loss, "words": len(alphabet),
+               "rare": found.facts["rare"], **texts.columns(fit, found, network)}  # fmt: skip
     kept = save_model(network, shape, alphabet, "word", data=found.label, loss=fit.loss, before=before.tolist())
     return metrics, fit.curves, {"model.npz": kept, "continuations.csv": file}

@@ -121,7 +121,7 @@ def generate():
 SOURCE = Source(
     holds="364 pieces",
     licence="mixed: read, never redistribute",
-    beat="Markov-1 of each voice: 8.51 nats a step",
+    beat="Markov-1 of each voice: 8.56 nats a step; Kneser-Ney 7-gram 5.94",
     read=read,
     generate=generate,
     stand_in="generated progressions",

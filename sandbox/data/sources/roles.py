@@ -104,7 +104,7 @@ def own(path):
 SOURCE = Source(
     holds="511 901 tokens of 3.11, 14 roles",
     licence="PSF",
-    beat="most frequent role .848 of all tokens, .560 of identifiers",
+    beat="most frequent role .837 of all tokens, .538 of identifiers; with the tokens beside .880",
     read=read,
     generate=generate,
     stand_in="two files of this project",
