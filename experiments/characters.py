@@ -1,8 +1,6 @@
 """A language model of characters beside n-grams: bits a character on held-out text, and a sample of what it writes."""
 
-from sandbox import corpora
 from sandbox.alphabet import RARE
-from sandbox.corpora.characters import corpus
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.experiment import experiment
 from sandbox.families import texts
@@ -23,7 +21,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     seeds=3, quick=dict(model=["gru"], text_length=[3000], hidden=[4], seq_len=[12], batch=[4], updates=[6], seeds=2),
     presets={"full": dict(model=["gru"], hidden=[384], lr=[0.003], updates=[3000])},
     settings=[texts.SETTING], data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),
+    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, "characters")),
     table=Table(
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True),
          Column("kneser_ney", interval=False), Column("accuracy"), Column("parameters", interval=False)],
@@ -42,7 +40,7 @@ def characters(model, source, text_length, hidden, layers, recurrent_dropout, se
     seq_len characters. The learning rate falls along a cosine. `sample.txt` is what the model writes after the
     beginning of the held-out text; `sandbox generate` goes on with others.
     """
-    found = corpora.load("characters", source=source, text=text, most=text_length)
+    found = texts.load("characters", source, text_length, text)
     shape = dict(cell=model, hidden=hidden, layers=layers, recurrent_dropout=recurrent_dropout, dtype=dtype)
     network = texts.spread(model_for(found.task, seed, embedding=min(32, hidden), **shape))
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))

@@ -4,9 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from sandbox import corpora
 from sandbox.axes import Axis
-from sandbox.corpora.characters import corpus
 from sandbox.experiment import experiment
 from sandbox.families import texts
 from sandbox.kernels.reductions import total
@@ -18,7 +16,7 @@ from sandbox.training import Recipe, Trainer, check, model_within
 @experiment(
     model=["rnn", "gru", "lstm", "lru", "transformer"],
     source=texts.source(),
-    text_length=[200_000],
+    text_length=texts.length(200_000),
     seq_len=[16, 64, 256],
     parameters=Axis([24_000], kind=int, minimum=500, help="most parameters; the width is the largest that fits"),
     layers=[1],
@@ -29,7 +27,7 @@ from sandbox.training import Recipe, Trainer, check, model_within
                         characters=[32], updates=[4], seeds=1),
     presets={"full": dict(text_length=[texts.MOST], parameters=[100_000], updates=[4000], lr=[0.003])},
     settings=[texts.SETTING], data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),
+    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, "characters", apart=True)),
     table=Table(
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True),
          Column("hidden", interval=False), Column("parameters_used", "parameters", interval=False),
@@ -45,7 +43,7 @@ def crossover(model, source, text_length, seq_len, parameters, layers, character
     All models have the same budget of parameters and see the same number of characters, in windows of `seq_len` that
     start from nothing: what a model makes of a longer context is its own doing.
     """
-    found = corpora.load("characters", source=source, text=text, most=text_length)
+    found = texts.load("characters", source, text_length, text)
     task = replace(found.task, stream=None)
     network = texts.spread(model_within(parameters, task, seed, cell=model, layers=layers, embedding=16, dtype=dtype))
     recipe = Recipe(updates=updates, batch=max(1, characters // seq_len), lr=lr, schedule="cosine:0.05+warmup:50",

@@ -1,8 +1,7 @@
 """Forecasting real series, one step ahead and free-running, beside the same again and a ridge regression."""
 
-from sandbox import corpora
 from sandbox.axes import Axis
-from sandbox.corpora.series import DATA, files, reads
+from sandbox.corpora.series import DATA, files, load, reads
 from sandbox.experiment import experiment
 from sandbox.report import Column, Picture, Table
 from sandbox.rivals.forecasts import horizons, naive, network
@@ -43,7 +42,7 @@ def forecasting(model, source, hidden, layers, recurrent_dropout, seq_len, batch
     random windows of seq_len steps until the last fifth of what is learned from gains no more, and keeps what was best
     there; then it runs through the whole series. Errors are in the series' unit.
     """
-    corpus = corpora.load("series", source=source, csv=csv, column=column)
+    corpus = load(source, csv, column)
     facts, series, ridge = corpus.facts, corpus.facts["series"], corpus.facts["ridge"]
     trained = model_for(corpus.task, seed, cell=model, hidden=hidden, layers=layers, dtype=dtype, head_init="zeros",
                         recurrent_dropout=recurrent_dropout)  # fmt: skip

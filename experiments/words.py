@@ -1,8 +1,7 @@
 """A language model of words beside n-grams: perplexity on held-out text, and the likeliest next words after prompts."""
 
-from sandbox import corpora
 from sandbox.axes import Setting
-from sandbox.corpora.words import corpus, prompts, table
+from sandbox.corpora.words import prompts, table
 from sandbox.experiment import experiment
 from sandbox.families import texts
 from sandbox.kernels.activations import exp
@@ -24,7 +23,7 @@ PROMPTS = "my lord | if i | the king of | what is the"
     presets={"full": dict(model=["gru"], text_length=[5_000_000], hidden=[192], updates=[2000])},
     settings=[texts.SETTING, Setting("prompt", "words to go on from, | between", parse=prompts, metavar="TEXT")],
     data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, corpus)),
+    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, "words")),
     table=Table(
         [Column("perplexity", oracle="rival_perplexity", better="lower", verdict=True),
          Column("kneser_ney", interval=False), Column("accuracy"),
@@ -44,7 +43,7 @@ def words(model, source, text_length, hidden, layers, recurrent_dropout, seq_len
     Words that are seldom are one symbol, for the model and its rival. Batches go on where the one before stopped; the
     gradient passes through seq_len words. The learning rate falls along a cosine.
     """
-    found = corpora.load("words", source=source, text=text, most=text_length)
+    found = texts.load("words", source, text_length, text)
     shape = dict(cell=model, hidden=hidden, layers=layers, recurrent_dropout=recurrent_dropout, dtype=dtype)
     network = texts.spread(model_for(found.task, seed, embedding=min(64, hidden), **shape))
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine:0.05", evaluate_every=max(1, updates // 10))

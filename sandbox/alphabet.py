@@ -41,10 +41,18 @@ class Alphabet:
         """The alphabet of sequences: the reserved symbols, then those that occur, sorted.
 
         Where `least` is above 1, symbols that occur less often are `RARE`.
+
+        Raises
+        ------
+        UsageError
+            Where one that is reserved occurs: it would end a sequence, or stand for others.
         """
         counts = Counter(symbol for sequence in sequences for symbol in sequence)
-        kept = sorted(symbol for symbol, count in counts.items() if count >= least and symbol not in reserved)
-        return cls((*reserved, *kept, *((RARE,) if least > 1 else ())))
+        rare = (RARE,) if least > 1 else ()
+        for symbol in (*reserved, *rare):
+            if symbol in counts:
+                raise UsageError(f"symbols must be none of {', '.join((*reserved, *rare))}, got {symbol}")
+        return cls((*reserved, *sorted(symbol for symbol, count in counts.items() if count >= least), *rare))
 
     def __len__(self) -> int:
         return len(self.symbols)

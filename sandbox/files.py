@@ -147,7 +147,7 @@ def _number(field: str, where: str, line: int) -> float:
 def stamp(path: str, option: str) -> str:
     """Return the digest of a user's file, or of the IDX files of a folder (option ``mnist``)."""
     if option == "mnist":
-        return digest(b"".join(hashlib.sha256(Path(file).read_bytes()).digest() for file in _idx_files(path)))
+        return digest(b"".join(hashlib.sha256(_idx_bytes(file)).digest() for file in _idx_files(path)))
     return contents(path, option)[1]
 
 
@@ -276,15 +276,22 @@ def _idx_files(folder: str) -> list[str]:
     return found
 
 
+def _idx_bytes(path: str) -> bytes:
+    """What a file of IDX holds, packed or not."""
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise UsageError(f"{shorten(path, 200)} must be a readable IDX file, got {error.strerror or error}") from error
+
+
 def _idx(path: str, dimensions: int) -> np.ndarray:
     """An IDX file of bytes: 0 0 8 D, D sizes of four bytes, the highest first, and the values."""
-    shown = shorten(path, 200)
-    try:
-        data = Path(path).read_bytes()
-        data = gzip.decompress(data) if path.endswith(".gz") else data
-    except (OSError, EOFError, zlib.error) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise UsageError(f"{shown} must be a readable IDX file, got {shorten(reason, 80)}") from error
+    shown, data = shorten(path, 200), _idx_bytes(path)
+    if path.endswith(".gz"):
+        try:
+            data = gzip.decompress(data)
+        except (OSError, EOFError, zlib.error) as error:
+            raise UsageError(f"{shown} must be a readable IDX file, got {shorten(str(error), 80)}") from error
     head = bytes((0, 0, 8, dimensions))
     start = 4 + 4 * dimensions
     if data[:4] != head or len(data) < start:

@@ -6,11 +6,16 @@ from pathlib import Path
 
 
 def user_cache() -> Path:
-    """Return this project's folder in the user's cache; the path is relative where there is no home directory."""
+    """Return this project's folder in the user's cache; the path is relative where there is no home directory.
+
+    An empty `HOME` names none: for Python it is the root of the file system.
+    """
     if sys.platform == "win32":
         base = os.environ.get("LOCALAPPDATA") or os.path.expanduser("~")
-    elif sys.platform == "darwin":
-        base = os.path.expanduser("~/Library/Caches")
+        return Path(base) / "rnn-sandbox"
+    home = "" if os.environ.get("HOME") == "" else os.path.expanduser("~")
+    if sys.platform == "darwin":
+        base = os.path.join(home, "Library", "Caches")
     else:
-        base = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+        base = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
     return Path(base) / "rnn-sandbox"

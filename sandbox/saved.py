@@ -156,6 +156,11 @@ def written(saved: Saved, prompt: Sequence[int], length: int, *, temperature=1.0
         Of a beam search, by which the likeliest text is looked for instead of a random one.
     seed
         Of the random draws.
+
+    Raises
+    ------
+    UsageError
+        For a model that gives numbers which are not finite, and as `sandbox.decoding.sampled`.
     """
     rare = len(saved.alphabet) - 1 if saved.alphabet.symbols[-1] == RARE else None
     writer = _Known(saved.model, rare)
@@ -168,7 +173,7 @@ def written(saved: Saved, prompt: Sequence[int], length: int, *, temperature=1.0
 
 
 class _Known(LanguageModel):
-    """A language model that never writes one of its symbols."""
+    """A language model that never writes one of its symbols, and no text out of numbers that are none."""
 
     def __init__(self, model, rare):
         super().__init__(model)
@@ -176,6 +181,9 @@ class _Known(LanguageModel):
 
     def step(self, symbols, states):
         logits, states = super().step(symbols, states)
+        if not np.isfinite(logits).all():
+            wrong = float(logits[~np.isfinite(logits)][0])
+            raise UsageError(f"model must give finite numbers to go on with a text, got {wrong} (training diverged)")
         if self.rare is not None:
             logits = logits.copy()
             logits[:, self.rare] = -np.inf

@@ -130,9 +130,12 @@ def classification(name: str, sequences: Sequence[np.ndarray], labels: np.ndarra
         return Batch(x, labels[rows], lengths=lengths)
 
     baseline = prior_loss(labels[parts[0]], labels[parts[1]], classes)
-    return _sequence_task(make, sequences, parts, input_size=1 if symbols else sequences[0].shape[1],
+    task = _sequence_task(make, sequences, parts, input_size=1 if symbols else sequences[0].shape[1],
                           output_size=classes, head="last", baseline=baseline, name=name, paper=paper,
                           symbols=symbols)  # fmt: skip
+    if labels.min() == labels.max():
+        raise UsageError(f"classes of {name} must be two at least, got one")
+    return task
 
 
 def tagging(name: str, sequences: Sequence[np.ndarray], tags: Sequence[np.ndarray], classes: int, *,

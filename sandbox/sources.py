@@ -219,7 +219,7 @@ def topics() -> tuple[str, str]:
 
 
 def _column(path: str, name: str) -> tuple[np.ndarray, str]:
-    return read_column(path, name), f"{_short_name(path)}:{name}@{contents(path, 'csv')[1]}"
+    return read_column(path, name), f"{_short_name(path)}:{shorten(name, 60)}@{contents(path, 'csv')[1]}"
 
 
 def _short_name(path: str) -> str:

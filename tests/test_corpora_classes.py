@@ -302,8 +302,29 @@ def test_files_of_ones_own(tmp_path):
     assert classes.load("names", str(pairs)).label.startswith("own.tsv@")
     own = classes.load("roles", str(conll))
     assert sum(batch.answers() for batch in own.task.held_out(9, 9)) == 2  # of one's own all tags are scored
-    with pytest.raises(UsageError, match="tags of chunks must be two at least, got - in own.conll@"):
+    with pytest.raises(UsageError, match="own.conll must have a token, its part of speech and its chunk, got a token"):
         classes.load("chunks", str(conll))
+
+
+@pytest.mark.parametrize(
+    ("corpus", "content", "text"),
+    [
+        ("roles", "a X\nb Y\n", "data of roles must have two sentences at least, got 1 in FILE"),
+        ("roles", "a X\n\nb X\n", "tags of roles must be two at least, got X in FILE"),
+        ("chunks", "a X B\n\nb X B\n", "tags of chunks must be two at least, got X in FILE"),
+        ("chunks:phrases", "a X\n\nb Y\n", "each row of FILE must have a token, its part of speech and its chunk, got "
+                                              "a token and one tag (corpus roles learns one tag)"),
+        ("sentiment", "well\t1\nfine\t2\n", "classes of sentiment must be two at least, got one in FILE"),
+        ("sentiment", "well\t1\n", "data of sentiment must have two sequences at least, got 1 in FILE"),
+    ],
+)  # fmt: skip
+def test_own_files_that_no_task_can_be_made_of(corpus, content, text, tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text(content)
+    option = "tsv" if corpus == "sentiment" else "conll"
+    with pytest.raises(UsageError) as error:
+        classes.check({"corpus": [corpus], "model": ["gru"]}, {option: str(path)})
+    assert str(error.value).replace(str(path), "FILE") == text
 
 
 def test_what_a_grid_reads(monkeypatch, tmp_path):

@@ -226,7 +226,7 @@ def test_texts_that_are_no_texts(tmp_path, given):
     own = tmp_path / "own.txt"
     own.write_bytes(b"caf\xe9 caf\xe9")
     with pytest.raises(UsageError, match=r"own.txt must be UTF-8 text, got byte 0xe9"):
-        texts.check({"source": ["text"], "text_length": [9]}, {"text": str(own)}, characters.corpus)
+        texts.check({"source": ["text"], "text_length": [9]}, {"text": str(own)}, "characters")
     own.write_text("aaaaaaaaaaaaaaaaaaaaaaaa")
     with pytest.raises(UsageError, match="must have at least two different characters, got 24 times"):
         characters.corpus("text", str(own))
@@ -235,12 +235,34 @@ def test_texts_that_are_no_texts(tmp_path, given):
         words.corpus("text", str(own))
 
 
-@pytest.mark.parametrize(("content", "module"), [("a b", characters), ("a b c d e f g h i j k", words)])
-def test_a_text_too_short_to_divide_is_refused_before_anything_runs(tmp_path, content, module):
+@pytest.mark.parametrize(("content", "corpus"), [("a b", "characters"), ("a b c d e f g h i j k", "words")])
+def test_a_text_too_short_to_divide_is_refused_before_anything_runs(tmp_path, content, corpus):
     own = tmp_path / "own.txt"
     own.write_text(content)
-    with pytest.raises(UsageError, match="text .* must have two different symbols"):
-        texts.check({"source": ["text"], "text_length": [1000]}, {"text": str(own)}, module.corpus)
+    with pytest.raises(UsageError, match="text .* must have two different symbols, got .* in .*own.txt"):
+        texts.check({"source": ["text"], "text_length": [1000]}, {"text": str(own)}, corpus)
+
+
+def test_windows_that_start_from_nothing_fit_into_the_text(tmp_path):
+    own = tmp_path / "own.txt"
+    own.write_text("ab" * 25)
+    grid, mine = {"source": ["text", "shakespeare"], "text_length": [1000], "seq_len": [8, 45]}, {"text": str(own)}
+    texts.check(grid, mine, "characters")
+    with pytest.raises(UsageError, match="seq_len must be below the 45 symbols to learn from, got 45"):
+        texts.check(grid, mine, "characters", apart=True)
+    texts.check(grid | {"seq_len": [44]}, mine, "characters", apart=True)
+    with pytest.raises(UsageError, match="seq_len must be below the 900 symbols to learn from, got 900"):
+        texts.check({"source": ["shakespeare"], "text_length": [1000], "seq_len": [900]}, {}, "characters", apart=True)
+    with pytest.raises(UsageError, match="text_length must be a whole number from 100"):
+        load("crossover").grid({"text_length": "-5"}, {})
+
+
+def test_a_file_of_ones_own_beside_other_sources(tmp_path, given):
+    own = tmp_path / "own.txt"
+    own.write_text("ab" * 25)
+    assert texts.load("characters", "text", 100, str(own)).label.startswith("own.txt@")
+    assert texts.load("characters", "python", 300, str(own)).label.startswith("python-")
+    assert series.load("stocks", str(own), "x").label == "generated prices"
 
 
 def test_vectors_of_symbols_are_as_large_as_noise():
@@ -589,6 +611,13 @@ def test_a_column_of_ones_own(tmp_path, given):
     own.write_text("day,sold\n" + "1,2\n2,3\n" * 9 + "3,3\n")
     with pytest.raises(UsageError, match="column 'sold' of .*own.csv must have at least 20 values, .* got 19"):
         series.files(grid, settings)
+    for unit in (1e-101, 1e101):
+        own.write_text("day,sold\n" + "".join(f"{day},{unit * (day % 7)}\n" for day in range(60)))
+        with pytest.raises(UsageError, match="must have a largest absolute value from 1e-100 to 1e.100, got 6e"):
+            series.files(grid, settings)
+    own.write_text('day,"sold\nhere"\n' + "".join(f"{day},{day * 7 % 13}\n" for day in range(60)))
+    read = series.reads(grid, settings | {"column": "sold\nhere"})
+    assert read["series"][0].startswith("own.csv:sold here@")
     own.write_text("day,sold\n1,2\n2,x\n")
     with pytest.raises(UsageError, match="must be a number in each line, got 'x' in line 3"):
         series.files(grid, settings)

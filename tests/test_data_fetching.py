@@ -213,10 +213,14 @@ def test_an_index_that_is_none(server, page):
     assert "the index's page of tiny is no list of files" in refused() or "must be in the package index" in refused()
 
 
-@pytest.mark.parametrize("address", ["file:///tmp", "ftp://x/simple", "nonsense", "http://"])
+@pytest.mark.parametrize(
+    "address",
+    ["file:///tmp", "ftp://x/simple", "nonsense", "http://", "http://[::1/simple", "http://me:cret@x:port/simple",
+     "http://me:cret@x:99999/simple"],
+)  # fmt: skip
 def test_an_address_that_is_none(monkeypatch, address):
     monkeypatch.setenv("PIP_INDEX_URL", address)
-    assert refused().startswith("the package index must be an http or https address")
+    assert refused().startswith("the package index must be an http or https address, got another one (PIP_INDEX_URL")
 
 
 def test_offline(server, folder, monkeypatch):
@@ -255,6 +259,17 @@ def test_no_home(monkeypatch):
     monkeypatch.setenv("XDG_CACHE_HOME", "nowhere")
     with pytest.raises(UsageError, match=r"got no home directory \(set SANDBOX_DATA_DIR\)"):
         fetching.directory()
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", "/home/me")
+    assert fetching.directory() == Path("/home/me/.cache/rnn-sandbox/data")
+    monkeypatch.setenv("HOME", "")  # for Python the root
+    with pytest.raises(UsageError, match=r"got no home directory \(set SANDBOX_DATA_DIR\)"):
+        fetching.directory()
+
+
+def test_a_folder_in_the_place_of_an_archive(server, folder):
+    fetching.path_of(ARCHIVE).mkdir(parents=True)
+    assert refused() == f"{fetching.path_of(ARCHIVE)} must be a file or not there, got a directory"
 
 
 # User names and passwords ----------------------------------------------------------------------------------------

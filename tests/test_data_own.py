@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from sandbox import data
+from sandbox import data, files
 from sandbox.errors import UsageError
 from sandbox.files import read_conll, read_corpus, read_mnist, read_pairs
 
@@ -152,6 +152,7 @@ def test_images_that_are_none(mnist, write, tmp_path):
     assert (
         refused(read_mnist, str(tmp_path / "no")) == "mnist must be a folder with IDX files, got FILE (no such folder)"
     )
+    assert "must be a readable IDX file, got Is a directory" in refused(files._idx_bytes, str(tmp_path))
     assert refused(read_mnist, write("x")) == "mnist must be a folder with IDX files, got FILE (a file)"
 
 
@@ -171,8 +172,10 @@ def test_own_files_take_the_place_of_a_source(write, mnist):
     assert data.load("transliteration", write("a\tb")).records == [("a", "b")]
     assert data.load("shakespeare", write("ab")).records == data.load("python", write("ab")).records == "ab"
     assert data.load("roles", write("a b X\n\nc d Y")).records == [[[("a", "X")]], [[("c", "Y")]]]
-    train, test = data.load("chunks", write("a X\n\nb Y\n\nc p Z".replace("c p", "c"))).records
-    assert train == [[("a", "-", "X")], [("b", "-", "Y")]] and test == [[("c", "-", "Z")]]
+    train, test = data.load("chunks", write("a p X\n\nb q Y\n\nc r Z")).records
+    assert train == [[("a", "p", "X")], [("b", "q", "Y")]] and test == [[("c", "r", "Z")]]
+    line = refused(lambda path: data.load("chunks", path), write("a X\n\nb Y"))
+    assert "must have a token, its part of speech and its chunk, got a token and one tag" in line
     assert data.load("chunks", write("a p X\n\nb q Y\n")).records == ([[("a", "p", "X")]], [[("b", "q", "Y")]])
     images, labels = data.load("digits", mnist).records
     assert images[0, 2, 3] == 11 / 255 and images.max() == 1.0 and labels.tolist() == [3, 1, 9]
@@ -189,4 +192,4 @@ def test_own_files_that_a_source_cannot_use(write):
     assert line == "each line of FILE must have a number right of the tab, got 'very' in line 2"
     assert "got 'nan' in line 1" in refused(lambda path: data.load("sentiment", path), write("well\tnan"))
     assert "(it has no format for files of one's own)" in refused(lambda path: data.load("vowels", path), write("x"))
-    assert "two sentences" in refused(lambda path: data.load("chunks", path), write("a X"))
+    assert "two sentences" in refused(lambda path: data.load("chunks", path), write("a p X"))

@@ -219,7 +219,8 @@ def test_the_best_point_writes_unless_another_is_asked_for(here):
     [
         (["--temperature", "0"], "invalid value for '--temperature': 0.0 is not in the range x>0"),
         (["--temperature", "-1"], "invalid value for '--temperature': -1.0 is not in the range x>0"),
-        (["--temperature", "nan"], "temperature must be a finite number from 0, got nan"),
+        (["--temperature", "nan"], "--temperature must be a finite number above 0, got nan"),
+        (["--temperature", "inf"], "--temperature must be a finite number above 0, got inf"),
         (["--top-k", "0"], "invalid value for '--top-k': 0 is not in the range x>=1"),
         (["--length", "0"], "invalid value for '--length': 0 is not in the range 1<=x<=1000000"),
         (["--beam", "2", "--seed", "1"], "--seed must be left out with --beam, which draws nothing"),
@@ -274,6 +275,15 @@ def test_words_that_the_model_has_not_seen_are_said(here):
     assert (
         call("generate", "model.npz", "--length", "3")[0] == load_model(content).spell(numbers).removeprefix(" ") + "\n"
     )
+
+
+@pytest.mark.parametrize("more", [(), ("--beam", "2"), ("--top-k", "1")])
+def test_a_model_whose_training_diverged_writes_nothing(here, more):
+    model, given = made()
+    model.parameters["head.b"][1] = np.nan
+    (here / "model.npz").write_bytes(save_model(model, given, "abcde"))
+    message = "model must give finite numbers to go on with a text, got nan (training diverged)"
+    assert call("generate", "model.npz", *more) == ("", f"error: {message}\n", 2)
 
 
 def test_an_interrupt_writes_nothing(here, monkeypatch):

@@ -28,6 +28,14 @@ def test_rare_symbols_share_a_number():
     assert alphabet.encode("abcd").tolist() == [2, 3, 4, 4]
 
 
+def test_a_symbol_that_means_something_else_is_refused():
+    with pytest.raises(UsageError, match="symbols must be none of <end>, <start>, got <start>"):
+        Alphabet.of([["<start>", "a"]], reserved=("<end>", "<start>"))
+    with pytest.raises(UsageError, match="symbols must be none of <rare>, got <rare>"):
+        Alphabet.of([[RARE, "a"]], least=2)
+    assert Alphabet.of([[RARE, "a"]]).symbols == (RARE, "a")
+
+
 def test_the_division_is_always_the_same_and_misses_nothing():
     learned, held_out = shapes.split(50)
     assert sorted([*learned, *held_out]) == list(range(50)) and len(held_out) == 10
@@ -125,6 +133,8 @@ def test_a_text_of_one_symbol_is_refused():
         shapes.language("dull", TEXT, np.zeros(9, np.int64), 11)
     with pytest.raises(UsageError, match="data of words must have two sequences at least, got 1"):
         shapes.classification("words", CODES[:1], LABELS[:1], 2, symbols=3)
+    with pytest.raises(UsageError, match="classes of words must be two at least, got one"):
+        shapes.classification("words", CODES, np.ones(len(CODES), int), 2, symbols=3)
 
 
 RECIPE = dict(updates=4, batch=3, evaluate_every=2, until_solved=False)

@@ -234,6 +234,16 @@ def test_the_command_on_a_terminal(here):  # noqa: F811
         assert {11, 111, 512 + 1, 513 + 1} <= set(shown)
 
 
+def test_files_of_points_on_a_narrow_terminal(here):  # noqa: F811
+    files = '{"notes.txt": why, "more.txt": ""}'
+    text = EXPERIMENT.format(axes="a0=[1]", names="a0").replace("[0, x]}}", f"[0, x]}}}}, {files}")
+    (here / "experiments" / "many.py").write_text(text, "utf-8")
+    assert call("run", "many", "--no-plot")[2] == 0
+    terminal = Terminal(60).feed(in_terminal(60, "show", "many"))
+    assert terminal.broken == 0
+    assert terminal.lines[-1].endswith("more.txt, notes.txt)")
+
+
 # --------------------------------------------------------------------------------------------- lists of names
 
 

@@ -202,6 +202,13 @@ def print_columns(rows: Sequence[Sequence[str]], err: bool = False) -> None:
                 click.echo(line, err=err)
 
 
+def print_words(text: str) -> None:
+    """Print a line that belongs to a table, one place from the edge; on a terminal it is wrapped by words."""
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else float("inf")
+    for line in fill(words(text), width, " ", "   "):
+        click.echo(line)
+
+
 def _aligned(widths: Sequence[int], width: int) -> int:
     """Return how many columns from the left can be aligned with room for the others behind them."""
     if sum(widths) + 2 * (len(widths) - 1) <= width:

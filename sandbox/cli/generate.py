@@ -38,6 +38,8 @@ def generate_command(ctx, run, prompt, length, temperature, top_k, beam, seed, p
     for name in ("temperature", "top_k", "seed") if beam is not None else ():
         if ctx.get_parameter_source(name) is click.core.ParameterSource.COMMANDLINE:
             raise UsageError(f"--{name.replace('_', '-')} must be left out with --beam, which draws nothing")
+    if not math.isfinite(temperature):  # a range of click lets these through
+        raise UsageError(f"--temperature must be a finite number above 0, got {temperature}")
     from sandbox import saved
 
     path, which = _chosen(run, out, point, saved.NAME)

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from sandbox.axes import show_scalar
-from sandbox.cli.frame import HELP, first_interrupt, format_option, out_option, print_columns
+from sandbox.cli.frame import HELP, first_interrupt, format_option, out_option, print_columns, print_words
 from sandbox.errors import UsageError, shorten
 
 
@@ -328,14 +328,14 @@ def print_run(path: Path, format: str | None, plot: bool = False) -> None:
     write(build(run), format, sys.stdout, sys.stderr)
     people = format in (None, "rich", "plain")
     if run.files and people:
-        click.echo(f" files {_kept(run)}")
+        print_words(f"files {_kept(run)}")
     sys.stdout.flush()  # the table first: drawing takes a moment
     try:
         drawn = picture.save_quietly(run, sys.stderr) if plot else picture.default_path(run)
     except KeyboardInterrupt as interrupt:
         raise type(interrupt)(f"while drawing; the results are in {path}/") from None
     if drawn is not None and drawn.exists() and people:
-        click.echo(f" picture {drawn}")
+        print_words(f"picture {drawn}")
 
 
 def _kept(run) -> str:

@@ -7,12 +7,13 @@ calls it, once for the same options and files.
 
 import functools
 import importlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from sandbox.data import fetching
-from sandbox.errors import IMPORT_ERRORS, not_importable, unknown
+from sandbox.errors import IMPORT_ERRORS, UsageError, not_importable, shorten, unknown
 from sandbox.tasks import Task
 
 __all__ = ["Corpus", "available", "load"]
@@ -55,7 +56,13 @@ def _load(name: str, options: tuple, stamps: tuple) -> Corpus:
         module = importlib.import_module(f"{__name__}.{name}")
     except IMPORT_ERRORS as error:
         raise not_importable(Path(__file__).with_name(f"{name}.py"), error) from error
-    return module.corpus(**dict(options))
+    path = next((str(value) for option, value in options if option in FILES and value), None)
+    try:
+        return module.corpus(**dict(options))
+    except UsageError as error:
+        if path is None or os.path.basename(path) in str(error):
+            raise
+        raise UsageError(f"{error} in {shorten(path, 200)}") from error  # what is made of a file does not know its name
 
 
 def _stamp(path) -> tuple:

@@ -51,9 +51,11 @@ def tagged(name, found, sentences, tags, parts, least, plain=()) -> Corpus:
         Tags that are not scored.
     """
     learned, held_out = parts = [np.array(part, np.int64) for part in parts]
+    if not len(learned) or not len(held_out):
+        raise UsageError(f"data of {name} must have two sentences at least, got {len(sentences)}")
     classes = sorted({tag for row in tags for tag in row})
     if len(classes) < 2:
-        raise UsageError(f"tags of {name} must be two at least, got {', '.join(classes) or 'none'} in {found.label}")
+        raise UsageError(f"tags of {name} must be two at least, got {', '.join(classes) or 'none'}")
     codes = [np.array([classes.index(tag) for tag in row], np.int64) for row in tags]
     alphabet, words = spelling.numbered(sentences, learned, least)
     counts = np.array([tag not in plain for tag in classes])

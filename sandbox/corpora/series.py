@@ -26,7 +26,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sandbox import data, shapes, tasks
+from sandbox import corpora, data, shapes, tasks
 from sandbox.corpora import Corpus
 from sandbox.errors import UsageError, shorten, unknown
 from sandbox.files import contents, read_column
@@ -35,10 +35,11 @@ from sandbox.kernels.reductions import mean
 from sandbox.rivals.forecasts import Series, ridge, rmse
 from sandbox.streams import stream
 
-__all__ = ["DATA", "corpus", "files", "of_values", "reads", "waves"]
+__all__ = ["DATA", "corpus", "files", "load", "of_values", "reads", "waves"]
 
 HELD_OUT, LAGS, HOURS = 5, 24, 8760
 LEAST = 20  # values of the user's series
+SMALLEST, LARGEST = 1e-100, 1e100  # of its largest absolute value: squares are summed up
 YEAR, DAY = 365.25, 24
 
 
@@ -96,10 +97,16 @@ def reads(grid, settings):
     return found
 
 
+def load(source: str, csv: str | None, column: str | None) -> Corpus:
+    """The corpus of a point; the user's file is of the source series alone."""
+    csv, column = (csv, column) if source == "series" else (None, None)
+    return corpora.load("series", source=source, csv=csv, column=column)
+
+
 def files(grid, settings) -> None:
     """Refuse a file that cannot be read, or is missing: part of an experiment's `check`."""
     if "series" in grid["source"]:
-        corpus("series", settings.get("csv"), settings.get("column"))
+        load("series", settings.get("csv"), settings.get("column"))
 
 
 def of_values(
@@ -183,11 +190,15 @@ def _own(csv, column):
     if len(values) < LEAST:
         raise UsageError(f"column '{column}' of {shorten(csv, 200)} must have at least {LEAST} values, to learn from, "
                          f"to try on and to hold out, got {len(values)}")  # fmt: skip
-    return of_values(values[:, None, None]), column, _own_label(csv, column)
+    largest = float(np.abs(values).max())
+    if not SMALLEST <= largest <= LARGEST:
+        raise UsageError(f"column '{column}' of {shorten(csv, 200)} must have a largest absolute value from "
+                         f"{SMALLEST:g} to {LARGEST:g}, got {largest:g} (in another unit it has)")  # fmt: skip
+    return of_values(values[:, None, None]), shorten(column, 60), _own_label(csv, column)
 
 
 def _own_label(csv, column):
-    return f"{shorten(Path(csv).name, 60)}:{column}@{contents(csv, 'csv')[1]}"
+    return f"{shorten(Path(csv).name, 60)}:{shorten(column, 60)}@{contents(csv, 'csv')[1]}"
 
 
 DATA = {"seattle": _seattle, "beijing": _beijing, "beijing:zeros": partial(_beijing, zeros=True),

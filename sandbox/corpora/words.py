@@ -50,7 +50,7 @@ def corpus(source="shakespeare", text=None, most=MOST, least=LEAST, order=ORDER)
     found = read(source, text)
     words = tokens(found.records[:most])
     if len(words) < 2:
-        raise UsageError(f"text of words must have words, got {len(words)} in {found.label}")
+        raise UsageError(f"text of words must have words, got {len(words)}")
     learned, asked = divided(words)
     alphabet = Alphabet.of([learned], least=max(2, least))
     train, held_out = alphabet.encode(learned), alphabet.encode(asked)

@@ -164,6 +164,8 @@ def _not_written(archive: Archive, folder: Path, error: OSError) -> UsageError:
     if error.errno in (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)):
         return UsageError(f"{folder} must have room for {archive.file} ({archive.megabytes}), got a full disk "
                           f"({again} goes on with what is there)")  # fmt: skip
+    if isinstance(error, IsADirectoryError):
+        return UsageError(f"{error.filename2 or error.filename} must be a file or not there, got a directory")
     return UsageError(f"the folder for data must be writable, got {folder} ({error.strerror or error}; "
                       "SANDBOX_DATA_DIR names another one)")  # fmt: skip
 

@@ -41,8 +41,12 @@ CHUNK = 1 << 16
 def _address() -> str:
     """The index's address, with the user name and password if there are any; ends in ``/``."""
     address = os.environ.get("PIP_INDEX_URL") or _setting("index-url") or _default()
-    parts = urlsplit(address.strip())
-    if parts.scheme not in ("http", "https") or not parts.hostname:
+    try:
+        parts = urlsplit(address.strip())
+        known = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port)
+    except ValueError:  # brackets that do not close, a port that is no number
+        known = False
+    if not known:
         raise UsageError("the package index must be an http or https address, got another one "
                          "(PIP_INDEX_URL, or index-url of pip's configuration)")  # fmt: skip
     return urlunsplit((parts.scheme, parts.netloc, parts.path.rstrip("/") + "/", "", ""))

@@ -9,8 +9,8 @@ from sandbox.seq2seq.forcing import schedule
 __all__ = ["ATTENTION", "FORCING", "HELD_OUT", "SETTING", "SOURCES", "check", "corpus", "load", "reads"]
 
 SOURCES = {"pronunciation": "cmudict", "transliteration": "transliteration", "naming": "names", "captions": "glyphs"}
-SETTING = Setting("tsv", "pairs of one's own for the one corpus given, a tab between: name and name; word and phones "
-                  "with blanks between; category and name", metavar="FILE")  # fmt: skip
+SETTING = Setting("tsv", "pairs with a tab between for one corpus; pronunciation: word, and phones with blanks "
+                  "between; transliteration: name and name; naming: category and name", metavar="FILE")  # fmt: skip
 ATTENTION = Axis(["none", "dot"], kind=str, choices=ATTENTIONS, help="score of attention")
 FORCING = Axis(["1"], kind=str, help="share of right decoder inputs: 1, 0.5, linear:N, linear:N:LEAST, sigmoid:K")
 HELD_OUT = Axis([2000], kind=int, minimum=1, help="most sequences that are held out")

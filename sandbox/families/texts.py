@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from sandbox import data
+from sandbox import corpora, data
 from sandbox.axes import Axis
-from sandbox.corpora._texts import MOST, SOURCES
+from sandbox.corpora._texts import MOST, SOURCES, divided
+from sandbox.errors import UsageError
 from sandbox.sources import SETTINGS
 
-__all__ = ["MOST", "SETTING", "check", "columns", "length", "reads", "source", "spread"]
+__all__ = ["MOST", "SETTING", "check", "columns", "length", "load", "reads", "source", "spread"]
 
 SETTING = SETTINGS[0]  # --text FILE, which is the source text
 
@@ -18,9 +19,9 @@ def source():
                 help="text: shakespeare, python (its library), or text (--text FILE)")  # fmt: skip
 
 
-def length():
+def length(default: int = MOST):
     """The axis of how much of a text is taken, from its start."""
-    return Axis([MOST], kind=int, minimum=100, maximum=100_000_000, help="characters of the text, from its start")
+    return Axis([default], kind=int, minimum=100, maximum=100_000_000, help="characters of the text, from its start")
 
 
 def reads(grid, settings):
@@ -30,10 +31,32 @@ def reads(grid, settings):
             for name in grid["source"] if name != "text" or own}  # fmt: skip
 
 
-def check(grid, settings, corpus) -> None:
-    """Refuse a file that is missing or that no corpus can be made of: part of an experiment's `check`."""
+def load(corpus: str, source: str, length: int, text: str | None) -> corpora.Corpus:
+    """The corpus of a point, characters or words; the user's file is of the source text alone."""
+    return corpora.load(corpus, source=source, text=text if source == "text" else None, most=length)
+
+
+def check(grid, settings, corpus: str, apart: bool = False) -> None:
+    """Refuse what no point could be run with: part of an experiment's `check`.
+
+    Parameters
+    ----------
+    corpus
+        As of `load`.
+    apart
+        Whether sequences are windows that start from nothing, and have to fit into what is learned from.
+
+    Raises
+    ------
+    UsageError
+        A file that is missing or that no corpus can be made of, or a sequence as long as the text.
+    """
+    shortest = min(grid["text_length"])
+    learned = len(divided(range(shortest))[0])
     if "text" in grid["source"]:
-        corpus("text", settings.get("text"), min(grid["text_length"]))
+        learned = len(load(corpus, "text", shortest, settings.get("text")).facts["train"])
+    if apart and max(grid["seq_len"]) >= learned:
+        raise UsageError(f"seq_len must be below the {learned} symbols to learn from, got {max(grid['seq_len'])}")
 
 
 def columns(fit, corpus, model) -> dict[str, object]:

@@ -65,12 +65,15 @@ def generate():
 
 
 def own(path):
-    """Read a CoNLL file; its last fifth, one sentence at least, is held out. The last column is the chunk."""
+    """Read a CoNLL file; its last fifth, one sentence at least, is held out. The last two columns are the tags."""
     found = read_conll(path)
+    if len(found[0][0]) < 3:
+        raise UsageError(f"each row of {shorten(path, 200)} must have a token, its part of speech and its chunk, got "
+                         "a token and one tag (corpus roles learns one tag)")  # fmt: skip
     if len(found) < 2:
         raise UsageError(f"{shorten(path, 200)} must have at least two sentences, one to hold out, got one")
     held = max(1, len(found) // 5)
-    triples = [[(row[0], row[-2] if len(row) > 2 else "-", row[-1]) for row in each] for each in found]
+    triples = [[(row[0], row[-2], row[-1]) for row in each] for each in found]
     return triples[:-held], triples[-held:]
 
 

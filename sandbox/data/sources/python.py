@@ -52,7 +52,7 @@ def generate():
 SOURCE = Source(
     holds="4.7 million characters of 3.11",
     licence="PSF",
-    beat="n-gram bits/char, order 6: 2.250",
+    beat="5-gram 2.400 bits/char, first 1 115 394",
     read=read,
     generate=generate,
     stand_in="documentation topics",
