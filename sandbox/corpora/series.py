@@ -97,7 +97,7 @@ def reads(grid, settings):
 
 
 def files(grid, settings) -> None:
-    """Refuse a file that cannot be read, or is missing: part of an experiment's `check`."""
+    """Refuse a file that cannot be read, or is missing: an experiment's `check`."""
     if "series" in grid["source"]:
         corpus("series", settings.get("csv"), settings.get("column"))
 
