@@ -8,7 +8,7 @@ from sandbox.report import Column, Picture, Table
 from sandbox.saved import save_model
 from sandbox.streams import stream
 from sandbox.tasks import ln
-from sandbox.training import Recipe, Trainer, check, model_for
+from sandbox.training import Recipe, Trainer, model_for
 
 
 @experiment(
@@ -21,7 +21,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     seeds=3, quick=dict(model=["gru"], text_length=[3000], hidden=[4], seq_len=[12], batch=[4], updates=[6], seeds=2),
     presets={"full": dict(model=["gru"], hidden=[384], lr=[0.003], updates=[3000])},
     settings=[texts.SETTING], data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, "characters")),
+    check=lambda grid, settings: texts.check(grid, settings, "characters"),
     table=Table(
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True),
          Column("kneser_ney", interval=False), Column("accuracy"), Column("parameters", interval=False)],

@@ -10,7 +10,7 @@ from sandbox.families import texts
 from sandbox.kernels.reductions import total
 from sandbox.report import Column, Picture, Table
 from sandbox.tasks import ln
-from sandbox.training import Recipe, Trainer, check, model_within
+from sandbox.training import Recipe, Trainer, model_within
 
 
 @experiment(
@@ -27,7 +27,7 @@ from sandbox.training import Recipe, Trainer, check, model_within
                         characters=[32], updates=[4], seeds=1),
     presets={"full": dict(text_length=[texts.MOST], parameters=[100_000], updates=[4000], lr=[0.003])},
     settings=[texts.SETTING], data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, "characters", apart=True)),
+    check=lambda grid, settings: texts.check(grid, settings, "characters", apart=True),
     table=Table(
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True),
          Column("hidden", interval=False), Column("parameters_used", "parameters", interval=False),

@@ -7,7 +7,7 @@ from sandbox.report import Column, Picture, Table
 from sandbox.rivals.forecasts import horizons, naive, network
 from sandbox.sources import SETTINGS
 from sandbox.stopping import EarlyStopping
-from sandbox.training import Recipe, Trainer, check, model_for
+from sandbox.training import Recipe, Trainer, model_for
 
 
 @experiment(
@@ -21,8 +21,7 @@ from sandbox.training import Recipe, Trainer, check, model_for
     seeds=3, quick=dict(model=["gru"], source=["seattle"], hidden=[3], seq_len=[8], batch=[4], updates=[6],
                         horizon=[3], seeds=2),
     settings=SETTINGS[1:],
-    data=reads,
-    check=lambda grid, settings: (check(grid, settings), files(grid, settings)),
+    data=reads, check=files,
     table=Table(
         [Column("rmse", oracle="naive_rmse", better="lower", verdict=True), Column("ridge_rmse", interval=False),
          Column("rmse_ahead", "rmse at horizon", oracle="naive_ahead", better="lower"),

@@ -11,7 +11,7 @@ from sandbox.families.texts import columns, spread
 from sandbox.midi import midi
 from sandbox.report import Column, Picture, Table
 from sandbox.streams import stream
-from sandbox.training import Recipe, Trainer, check, model_for
+from sandbox.training import Recipe, Trainer, model_for
 
 PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with, and of what follows
 
@@ -26,7 +26,7 @@ PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with
     dtype=["float32"],
     seeds=3, quick=dict(model=["gru"], chorales=[6], hidden=[4], batch=[2], updates=[3], seeds=2),
     presets={"full": dict(model=["gru"], transposed=[5], hidden=[256], updates=[2000])},
-    check=check, data=lambda grid, settings: data.told(["chorales"]),
+    data=lambda grid, settings: data.told(["chorales"]),
     table=Table(
         [Column("nats_per_step", oracle="rival_nats", better="lower", verdict=True),
          Column("ngram_nats", "7-gram", interval=False), Column("accuracy"), Column("parameters", interval=False)],

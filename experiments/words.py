@@ -7,7 +7,7 @@ from sandbox.families import texts
 from sandbox.kernels.activations import exp
 from sandbox.report import Column, Picture, Table
 from sandbox.saved import save_model
-from sandbox.training import Recipe, Trainer, check, model_for
+from sandbox.training import Recipe, Trainer, model_for
 
 PROMPTS = "my lord | if i | the king of | what is the"
 
@@ -23,7 +23,7 @@ PROMPTS = "my lord | if i | the king of | what is the"
     presets={"full": dict(model=["gru"], text_length=[5_000_000], hidden=[192], updates=[2000])},
     settings=[texts.SETTING, Setting("prompt", "words to go on from, | between", parse=prompts, metavar="TEXT")],
     data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, "words")),
+    check=lambda grid, settings: texts.check(grid, settings, "words"),
     table=Table(
         [Column("perplexity", oracle="rival_perplexity", better="lower", verdict=True),
          Column("kneser_ney", interval=False), Column("accuracy"),

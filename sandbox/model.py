@@ -94,8 +94,7 @@ class Model(Module):
         self.stack = body(cell, input_size, check_size("hidden", hidden), layers=layers, rng=rng, noise=noise,
                           dtype=dtype, **arguments)  # fmt: skip
         self.output = Dense(self.stack.output_size, output_size, rng=rng, dtype=dtype, init=head_init)
-        parts = {"embedding": self.embedding, "layers": self.stack, "head": self.output}
-        self.adopt({name: part for name, part in parts.items() if part is not None})
+        self.adopt({"embedding": self.embedding, "layers": self.stack, "head": self.output})
         self.last = None
 
     # Forward -----------------------------------------------------------------------------------------------------

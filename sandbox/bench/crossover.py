@@ -15,7 +15,7 @@ import statistics
 from sandbox.bench.peers import Peers
 from sandbox.bench.scaling import slope, timed
 from sandbox.bench.table import Report
-from sandbox.bench.turns import ratio
+from sandbox.bench.turns import of_median
 
 __all__ = ["crossing", "crossover"]
 
@@ -49,7 +49,7 @@ def crossover(csv=None, quick: bool = False) -> list[dict]:
         usual = {key: statistics.median(found) for key, found in times.items()}
         long = [T for T in steps if T >= 32 * width] if not quick else list(steps[-2:])
         for name in MODELS:
-            grown = ratio([slope(long, turn) for turn in zip(*(times[name, T] for T in long))], [1.0] * count)
+            grown = of_median([slope(long, turn) for turn in zip(*(times[name, T] for T in long))])
             memory = slope(long, [held[name, T] for T in long])
             place = crossing(steps, *([usual[each, T] for T in steps] for each in (name, "transformer")))
             said = "" if name == "transformer" else f"from T = {place:.0f} on" if place else "never here"

@@ -16,7 +16,7 @@ import statistics
 from sandbox.bench.data import GATES
 from sandbox.bench.peers import Peers
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, ratio, rounds
+from sandbox.bench.turns import Ratio, of_median, ratio, rounds
 
 __all__ = ["scaling", "slope", "timed"]
 
@@ -56,7 +56,7 @@ def _measured(cell: str, ours, quick: bool):
     for name, letter, sizes in (("steps", "T", STEPS), ("sequences", "B", SEQUENCES)):
         cases = {size: base | {letter: max(1, size // shrink)} for size in sizes}
         times = timed(ours, "step", cases, count, seconds)
-        found = _ordered([slope([case[letter] for case in cases.values()], turn) for turn in zip(*times.values())])
+        found = of_median([slope([case[letter] for case in cases.values()], turn) for turn in zip(*times.values())])
         ends = f"{letter} {cases[sizes[0]][letter]} to {cases[sizes[-1]][letter]}, " + ", ".join(
             f"{1000 * statistics.median(values):.3g}" for values in times.values()
         )
@@ -97,11 +97,6 @@ def slope(sizes, times) -> float:
     middle, level = statistics.fmean(x), statistics.fmean(y)
     above = math.fsum((a - middle) * (b - level) for a, b in zip(x, y, strict=True))
     return above / math.fsum((a - middle) ** 2 for a in x)
-
-
-def _ordered(values) -> Ratio:
-    """Median and interval of figures which are no ratios."""
-    return ratio(values, [1.0] * len(values))
 
 
 def _row(measure: str, cell: str, found: Ratio, bounds, detail: str) -> dict:

@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["NONE", "Ratio", "against_ours", "goal_met", "ratio", "rounds"]
+__all__ = ["NONE", "Ratio", "against_ours", "goal_met", "of_median", "ratio", "rounds"]
 
 
 @dataclass(frozen=True)
@@ -63,6 +63,11 @@ def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
     k = _order(len(found))
     ends = (found[k - 1], found[-k]) if k else (None, None)
     return Ratio(statistics.median(found), *ends)
+
+
+def of_median(figures: Sequence[float]) -> Ratio:
+    """Median and interval of figures which are no ratios."""
+    return ratio(figures, [1.0] * len(figures))
 
 
 def _order(n: int) -> int:

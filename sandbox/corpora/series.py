@@ -104,7 +104,7 @@ def load(source: str, csv: str | None, column: str | None) -> Corpus:
 
 
 def files(grid, settings) -> None:
-    """Refuse a file that cannot be read, or is missing: part of an experiment's `check`."""
+    """Refuse a file that cannot be read, or is missing: an experiment's `check`."""
     if "series" in grid["source"]:
         load("series", settings.get("csv"), settings.get("column"))
 

@@ -5,8 +5,9 @@ import numpy as np
 from sandbox import corpora, data
 from sandbox.axes import Axis, Setting
 from sandbox.errors import UsageError
+from sandbox.report import Column
 
-__all__ = ["EMBEDDING", "SETTINGS", "accuracy_of_all", "check", "columns", "corpus", "load", "reads"]
+__all__ = ["EMBEDDING", "FIRST", "REST", "SETTINGS", "accuracy_of_all", "check", "columns", "corpus", "load", "reads"]
 
 # The format of a file of one's own in the place of a corpus' source; None where there is none.
 FORMATS = {"names": "tsv", "sentiment": "tsv", "digits": "mnist", "vowels": None, "roles": "conll", "chunks": "conll"}
@@ -17,6 +18,10 @@ SETTINGS = {
     "conll": Setting("conll", "roles or chunks: a token and its tag (chunks: part of speech and chunk) in each line",
                      metavar="FILE"),
 }  # fmt: skip
+# Columns of a table: what it is about, and the rest.
+FIRST = [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method")]
+REST = [Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
+        Column("parameters", interval=False), Column("data")]  # fmt: skip
 EMBEDDING = Axis([64], kind=int, minimum=1, maximum=16_384, help="width of a symbol's vector; vectors have their own")
 
 

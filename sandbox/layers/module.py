@@ -39,7 +39,11 @@ class Module:
         self._point_to(vector, gradient)
 
     def adopt(self, parts):
-        """Join the parameters of modules by name into one vector; theirs become views of it, named `part.parameter`."""
+        """Join the parameters of modules by name into one vector; theirs become views of it, named `part.parameter`.
+
+        A part that is None is not there.
+        """
+        parts = {part: module for part, module in parts.items() if module is not None}
         shapes = {f"{part}.{name}": value.shape for part, module in parts.items()
                   for name, value in module.parameters.items()}  # fmt: skip
         self.allocate(shapes, next(iter(parts.values())).dtype)

@@ -33,8 +33,7 @@ class SequenceEncoder(Module):
                  **arguments):  # fmt: skip
         self.embedding = None if symbols is None else Embedding(symbols, input_size, rng=rng, dtype=dtype)
         self.stack = Stack(cell, input_size, hidden, num_layers=layers, rng=rng, noise=noise, dtype=dtype, **arguments)
-        parts = {"embedding": self.embedding, "layers": self.stack}
-        self.adopt({name: part for name, part in parts.items() if part is not None})
+        self.adopt({"embedding": self.embedding, "layers": self.stack})
         self.inputs = (input_size, "numbers") if symbols is None else (symbols, "symbols")
         self.output_size, self.columns = self.stack.output_size, self.stack.columns
         self.generators = self.stack.generators

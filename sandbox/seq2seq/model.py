@@ -111,8 +111,7 @@ class Seq2Seq(Module):
         self.bridge = Bridge(*sizes, rng=rng, dtype=dtype) if is_dense else None
         self.kind, self.forcing, self.updates, self._share = kind, forcing, 0, forced.schedule(forcing)
         self._coins = None if self._share is None else check_generator("noise", noise, "dropout").spawn(1)[0]
-        parts = {"encoder": self.encoder, "bridge": self.bridge, "decoder": self.decoder}
-        self.adopt({name: part for name, part in parts.items() if part is not None})
+        self.adopt({"encoder": self.encoder, "bridge": self.bridge, "decoder": self.decoder})
 
     # Forward -----------------------------------------------------------------------------------------------------
 
