@@ -5,12 +5,12 @@ from dataclasses import replace
 import numpy as np
 
 from sandbox.axes import Axis
-from sandbox.corpora.characters import LN2
 from sandbox.experiment import experiment
 from sandbox.families import texts
 from sandbox.kernels.reductions import total
 from sandbox.report import Column, Picture, Table
-from sandbox.training import Recipe, Trainer, check, model_within
+from sandbox.tasks import ln
+from sandbox.training import Recipe, Trainer, model_within
 
 
 @experiment(
@@ -27,7 +27,7 @@ from sandbox.training import Recipe, Trainer, check, model_within
                         characters=[32], updates=[4], seeds=1),
     presets={"full": dict(text_length=[texts.MOST], parameters=[100_000], updates=[4000], lr=[0.003])},
     settings=[texts.SETTING], data=texts.reads,
-    check=lambda grid, settings: (check(grid, settings), texts.check(grid, settings, "characters", apart=True)),
+    check=lambda grid, settings: texts.check(grid, settings, "characters", apart=True),
     table=Table(
         [Column("bits_per_char", "bits/char", oracle="rival_bits", better="lower", verdict=True),
          Column("hidden", interval=False), Column("parameters_used", "parameters", interval=False),
@@ -52,7 +52,6 @@ def crossover(model, source, text_length, seq_len, parameters, layers, character
     hidden, lookup = network.stack.output_size, network.embedding.vector.size  # no product
     matrices = np.array([value.size for value in network.parameters.values() if value.ndim > 1], float)
     attended = (seq_len + 1) * hidden * layers if model.startswith("transformer") else 0  # step t sees t, twice
-    return {"bits_per_char": fit.loss / LN2, "rival_bits": found.rival_score, "hidden": hidden,
+    return {"bits_per_char": fit.loss / ln(2), "rival_bits": found.rival_score, "hidden": hidden,
             "parameters_used": network.vector.size, "kept": network.columns, "data": found.label,
-            "work": int(total(matrices)) - lookup + attended,
-            **({"status": fit.status} if fit.status else {})}, fit.curves  # fmt: skip
+            "work": int(total(matrices)) - lookup + attended, **fit.ending()}, fit.curves  # fmt: skip

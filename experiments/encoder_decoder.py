@@ -25,8 +25,8 @@ from sandbox.training import Recipe, Trainer
         [Column("exact", "exact", oracle="rival", better="higher", verdict=True),
          Column("exact_beam", "beam of 4", interval=False), Column("error_rate", "symbols wrong"),
          Column("loss", oracle="baseline", interval=False), Column("parameters", interval=False)],
-        note="exact: share of held-out sequences without a mistake; rival: what a letter between its two neighbours "
-             "most often stands for; baseline: shares of symbols",
+        note="exact: share of held-out sequences without a mistake; rival: what a letter most often "
+             "stands for among those around it; baseline: shares of symbols",
         subject="encoder-decoder",
     ),
     picture=Picture(curve="alignment", series="weight", matrix="position", labels=("written", "letter"), each="word",

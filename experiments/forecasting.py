@@ -7,21 +7,21 @@ from sandbox.report import Column, Picture, Table
 from sandbox.rivals.forecasts import horizons, naive, network
 from sandbox.sources import SETTINGS
 from sandbox.stopping import EarlyStopping
-from sandbox.training import Recipe, Trainer, check, model_for
+from sandbox.training import Recipe, Trainer, model_for
 
 
 @experiment(
-    model=["gru"],
-    source=Axis(["seattle", "beijing", "sunspots", "mackey_glass", "stocks"], kind=str, choices=tuple(DATA),
-                help="the series; with gaps as zeros: beijing:zeros; one's own: series (--csv FILE --column NAME)"),
+    model=["gru", "mlp:24"],
+    source=Axis(["seattle", "beijing", "beijing:zeros", "sunspots", "mackey_glass", "stocks"], kind=str,
+                choices=tuple(DATA), help="the series; one's own: series (--csv FILE --column NAME)"),
     hidden=[32], layers=[1], recurrent_dropout=[0.0],
     seq_len=[64], batch=[32], lr=[0.002], updates=[1000],
     horizon=Axis([12], kind=int, minimum=1, maximum=1000, help="steps of the free-running forecast"),
     dtype=["float32"],
-    seeds=3, quick=dict(source=["seattle"], hidden=[3], seq_len=[8], batch=[4], updates=[6], horizon=[3], seeds=2),
+    seeds=3, quick=dict(model=["gru"], source=["seattle"], hidden=[3], seq_len=[8], batch=[4], updates=[6],
+                        horizon=[3], seeds=2),
     settings=SETTINGS[1:],
-    data=reads,
-    check=lambda grid, settings: (check(grid, settings), files(grid, settings)),
+    data=reads, check=files,
     table=Table(
         [Column("rmse", oracle="naive_rmse", better="lower", verdict=True), Column("ridge_rmse", interval=False),
          Column("rmse_ahead", "rmse at horizon", oracle="naive_ahead", better="lower"),
@@ -54,4 +54,4 @@ def forecasting(model, source, hidden, layers, recurrent_dropout, seq_len, batch
     return {"rmse": score, "naive_rmse": corpus.rival_score, "ridge_rmse": facts["ridge_score"], "unit": facts["unit"],
             **{f"{name}_ahead": ahead[name][-1] for name in ("rmse", "naive", "ridge")}, "loss": loss,
             "updates_kept": stopping.best[0], "parameters": trained.vector.size, "data": corpus.label,
-            **({"status": fit.status} if fit.status else {})}, curves  # fmt: skip
+            **fit.ending()}, curves  # fmt: skip

@@ -3,8 +3,7 @@
 from sandbox.axes import Axis
 from sandbox.experiment import experiment
 from sandbox.families import classes
-from sandbox.recipe import check
-from sandbox.report import Column, Picture, Table
+from sandbox.report import Picture, Table
 from sandbox.training import Recipe, Trainer, model_for
 
 
@@ -21,13 +20,12 @@ from sandbox.training import Recipe, Trainer, model_for
                         seeds=1),
     presets={"names": dict(corpus=["names"], model=["gru"], head=["last"], direction=["both"], recurrent_dropout=[0.5],
                            zoneout=[0.2], batch=[64], lr=[0.004], updates=[4000]),
+             "sentiment": dict(corpus=["sentiment"], model=["mlp", "mlp:3", "gru"], head=["mean"], lr=[0.001],
+                               updates=[1200]),
              "gates": dict(corpus=["digits"], model=["rnn", "gru", "lstm"], head=["last"])},
-    settings=[classes.SETTINGS["tsv"], classes.SETTINGS["mnist"]], data=classes.reads,
-    check=lambda grid, settings: (check(grid, settings), classes.check(grid, settings)),
+    settings=[classes.SETTINGS["tsv"], classes.SETTINGS["mnist"]], data=classes.reads, check=classes.check,
     table=Table(
-        [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
-         Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
-         Column("parameters", interval=False), Column("data")],
+        [*classes.FIRST, *classes.REST],
         note="accuracy: on held-out sequences after the last update; majority: the most frequent class alone",
         subject="a class of a sequence",
     ),

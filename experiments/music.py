@@ -7,11 +7,11 @@ from sandbox.axes import Axis
 from sandbox.corpora.chorales import VOICES, InTurn, opening, steps
 from sandbox.decoding import LanguageModel, sampled
 from sandbox.experiment import experiment
-from sandbox.families.texts import spread
+from sandbox.families.texts import columns, spread
 from sandbox.midi import midi
 from sandbox.report import Column, Picture, Table
 from sandbox.streams import stream
-from sandbox.training import Recipe, Trainer, check, model_for
+from sandbox.training import Recipe, Trainer, model_for
 
 PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with, and of what follows
 
@@ -25,11 +25,11 @@ PROMPT, WRITTEN = 8, 56  # steps of a held-out chorale that a sample begins with
     temperature=Axis([0.8], kind=float, above=0, help="of the sample"),
     dtype=["float32"],
     seeds=3, quick=dict(model=["gru"], chorales=[6], hidden=[4], batch=[2], updates=[3], seeds=2),
-    presets={"full": dict(transposed=[5], hidden=[256], updates=[2000])},
-    check=check, data=lambda grid, settings: {"chorales": (data.label("chorales"), data.note("chorales"))},
+    presets={"full": dict(model=["gru"], transposed=[5], hidden=[256], updates=[2000])},
+    data=lambda grid, settings: data.told(["chorales"]),
     table=Table(
         [Column("nats_per_step", oracle="rival_nats", better="lower", verdict=True),
-         Column("ngram_nats", "5-gram", interval=False), Column("accuracy"), Column("parameters", interval=False)],
+         Column("ngram_nats", "7-gram", interval=False), Column("accuracy"), Column("parameters", interval=False)],
         note="-ln p of a quarter note's four pitches, in chorales that are held out; rival: a Markov chain for each "
              "voice; sample.mid goes on from the beginning of a chorale",
         subject="four voices, one after the other",
@@ -56,5 +56,4 @@ def music(model, chorales, transposed, hidden, layers, recurrent_dropout, batch,
     sample = np.concatenate([piece[:PROMPT], steps(found.symbols[:, 0], alphabet)])
     return {"nats_per_step": voices * fit.loss, "rival_nats": corpus.rival_score,
             "ngram_nats": corpus.facts["ngram"], "accuracy": fit.score,
-            "parameters": network.vector.size, "updates_done": fit.updates, "data": corpus.label,
-            **({"status": fit.status} if fit.status else {})}, fit.curves, {"sample.mid": midi(sample)}  # fmt: skip
+            **columns(fit, corpus, network)}, fit.curves, {"sample.mid": midi(sample)}  # fmt: skip

@@ -2,7 +2,7 @@
 
 from sandbox.experiment import experiment
 from sandbox.families import classes
-from sandbox.report import Column, Picture, Table
+from sandbox.report import Picture, Table
 from sandbox.training import Recipe, Trainer, model_for
 
 
@@ -15,9 +15,7 @@ from sandbox.training import Recipe, Trainer, model_for
     seeds=3, quick=dict(hidden=[4], batch=[4], updates=[4], seeds=1),
     settings=[classes.SETTINGS["mnist"]], data=classes.reads, check=classes.check,
     table=Table(
-        [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
-         Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
-         Column("parameters", interval=False), Column("data")],
+        [*classes.FIRST, *classes.REST],
         note="mlp and rnn:relu are the same function of one step: what follows h = 0 is W_hh times nothing",
         subject="a picture as one vector",
     ),

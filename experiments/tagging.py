@@ -2,7 +2,6 @@
 
 from sandbox.experiment import experiment
 from sandbox.families import classes
-from sandbox.recipe import check
 from sandbox.report import Column, Picture, Table
 from sandbox.training import Recipe, Trainer, model_for
 
@@ -15,16 +14,12 @@ from sandbox.training import Recipe, Trainer, model_for
     batch=[32], lr=[0.005], updates=[1000],
     dtype=["float32"],
     seeds=3, quick=dict(corpus=["chunks"], model=["gru"], hidden=[4], embedding=[3], batch=[4], updates=[4], seeds=1),
-    settings=[classes.SETTINGS["conll"]], data=classes.reads,
-    check=lambda grid, settings: (check(grid, settings), classes.check(grid, settings)),
+    settings=[classes.SETTINGS["conll"]], data=classes.reads, check=classes.check,
     table=Table(
-        [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method"),
-         Column("spelled", interval=False),
-         Column("accuracy_all", oracle="rival_all", better="higher", interval=False),
-         Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
-         Column("parameters", interval=False), Column("data")],
+        [*classes.FIRST, Column("spelled", interval=False), Column("neighbours", interval=False),
+         Column("accuracy_all", oracle="rival_all", better="higher", interval=False), *classes.REST],
         note="roles: accuracy on identifiers, accuracy all on all tokens; chunks: on all words; spelled: the rival's "
-             "method on what the network reads",
+             "method on what the network reads; neighbours: naive Bayes on that and on the tokens beside",
         subject="a class at each step",
     ),
     picture=Picture(curve="evaluation", series="score", x="update", y="accuracy on held-out tokens", limits=(0, 1)),
@@ -44,5 +39,5 @@ def tagging(corpus, model, direction, layers, hidden, embedding, batch, lr, upda
     fit = trainer.run()
     return classes.columns(fit, chosen, network) | {
         "accuracy_all": classes.accuracy_of_all(network, trainer.held_out), "rival_all": chosen.facts["rival_all"],
-        "spelled": chosen.facts["spelled"],
+        **{name: chosen.facts[name] for name in ("spelled", "neighbours")},
     }, fit.curves  # fmt: skip

@@ -24,7 +24,7 @@ import numpy as np
 from sandbox.errors import UsageError
 from sandbox.kernels.prefix import prefix_products, prefix_products_complex
 from sandbox.layers import Gradients, Trajectory
-from sandbox.layers.module import check_array, check_size
+from sandbox.layers.module import check_array, check_input, check_size
 
 __all__ = ["Chunked"]
 
@@ -80,7 +80,7 @@ class Chunked:
         Trajectory
             In memory of its own.
         """
-        x = self.layer._check_input(x)
+        x = check_input(x, self.layer.input_size, self.layer.dtype)
         (T, B, _), cell, self._shape = x.shape, self.layer.cell, None
         count = min(len(self._layers), T)
         self._spans = [slice(T * c // count, T * (c + 1) // count) for c in range(count)]

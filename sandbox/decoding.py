@@ -132,8 +132,7 @@ def sampled(model, states, symbols, *, steps, rng, temperature=1.0, top_k=None, 
         For a temperature below 0 or not finite, or a `top_k` below 1.
     """
     check_generator("rng", rng, "data")
-    if isinstance(temperature, bool) or not isinstance(temperature, Real) or not 0 <= temperature < math.inf:
-        raise UsageError(f"temperature must be a finite number from 0, got {temperature}")
+    _check_finite("temperature", temperature)
     most = 1 if temperature == 0 else None if top_k is None else check_size("top_k", top_k)
 
     def choose(logits):
@@ -160,6 +159,11 @@ def _written(model, states, symbols, steps, end, choose):
         if ended.all():
             break
     return Decoded(np.stack(written), lengths, log_probability)
+
+
+def _check_finite(name, value):
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value < math.inf:
+        raise UsageError(f"{name} must be a finite number from 0, got {value}")
 
 
 def _shares(logits, temperature=1.0):
@@ -194,8 +198,7 @@ def beam(model, states, symbols, *, steps, width=5, normalisation=1.0, end=END) 
         A finite number from 0.
     """
     B, width, steps = len(symbols), check_size("width", width), check_size("steps", steps)
-    if isinstance(normalisation, bool) or not isinstance(normalisation, Real) or not 0 <= normalisation < math.inf:
-        raise UsageError(f"normalisation must be a finite number from 0, got {normalisation}")
+    _check_finite("normalisation", normalisation)
     divisors = exp_array(float(normalisation) * log_array(np.arange(1.0, steps + 1)))
     rows = np.repeat(np.arange(B), width)
     found, states, symbols = _Found(B), model.select(states, rows), symbols[rows]
@@ -247,14 +250,14 @@ class _Found:
         return Decoded(symbols, lengths, self.log_probability)
 
 
-def matches(symbols, target, mask=None, end=END) -> np.ndarray:
+def matches(symbols, target, mask=None) -> np.ndarray:
     """Which rows (B,) of what was written (T', B) are the target (T, B) to the symbol, where that counts.
 
     >>> matches(np.array([[2, 2], [3, 3], [0, 0]]), np.array([[2, 2], [3, 0], [0, 0]]))
     array([ True, False])
     """
     T = max(len(symbols), len(target))
-    padded = [np.concatenate([value, np.full((T - len(value), value.shape[1]), end)]) for value in (symbols, target)]
+    padded = [np.concatenate([value, np.full((T - len(value), value.shape[1]), END)]) for value in (symbols, target)]
     counted = np.ones(padded[1].shape, bool)
     if mask is not None:
         counted[: len(mask)] = mask

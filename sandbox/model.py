@@ -94,8 +94,7 @@ class Model(Module):
         self.stack = body(cell, input_size, check_size("hidden", hidden), layers=layers, rng=rng, noise=noise,
                           dtype=dtype, **arguments)  # fmt: skip
         self.output = Dense(self.stack.output_size, output_size, rng=rng, dtype=dtype, init=head_init)
-        parts = {"embedding": self.embedding, "layers": self.stack, "head": self.output}
-        self.adopt({name: part for name, part in parts.items() if part is not None})
+        self.adopt({"embedding": self.embedding, "layers": self.stack, "head": self.output})
         self.last = None
 
     # Forward -----------------------------------------------------------------------------------------------------
@@ -319,15 +318,6 @@ class Model(Module):
         """What another model must have in common with this one to take its place in a training run."""
         shapes = {name: value.shape for name, value in self.parameters.items()}
         return {"dtype": self.dtype.name, **self.stack.identity(), "head": self.head, "parameters": shapes}
-
-    def summary(self):
-        """Every parameter's name, shape and count, and their total, as text."""
-        found = {name: (" x ".join(map(str, value.shape)), str(value.size)) for name, value in self.parameters.items()}
-        lines = [*((name, *facts) for name, facts in found.items()), ("total", "", str(self.vector.size))]
-        widths = [max(len(line[column]) for line in lines) for column in range(3)]
-        return "\n".join(
-            f"{name:{widths[0]}}  {shape:{widths[1]}}  {count:>{widths[2]}}" for name, shape, count in lines
-        )
 
 
 def _counts(lengths, T, B):

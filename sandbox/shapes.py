@@ -74,10 +74,10 @@ def evenly(rows: np.ndarray, most: int | None) -> np.ndarray:
     return rows if most is None or len(rows) <= most else rows[np.arange(most) * len(rows) // most]
 
 
-def _sequence_task(make, sequences, parts, most, *, input_size, output_size, head, baseline, solved, rule, name, paper,
-                   symbols, score_name, score):  # fmt: skip
+def _sequence_task(make, sequences, parts, *, input_size, output_size, head, baseline, name, paper, symbols,
+                   score_name="accuracy"):  # fmt: skip
     """A task whose batches are whole sequences: `make(rows, seq_len)` is the batch of these."""
-    train, held_out = parts[0], evenly(parts[1], most)
+    train, held_out = parts
     if not len(train) or not len(held_out):
         raise UsageError(f"data of {name} must have two sequences at least, got {len(sequences)}")
     longest = max(len(sequence) for sequence in sequences)
@@ -89,7 +89,8 @@ def _sequence_task(make, sequences, parts, most, *, input_size, output_size, hea
         return [make(rows, seq_len) for rows in _by_length(held_out, sequences, batch)]
 
     return Task(paper, input_size, output_size, "softmax", head, sample, lambda seq_len: baseline, None, None,
-                score_name, score, solved, rule, 1, longest, symbols=symbols, held_out=batches, name=name)  # fmt: skip
+                score_name, accuracy, _never, "never", 1, longest, symbols=symbols, held_out=batches,
+                name=name)  # fmt: skip
 
 
 def _never(loss, score):
@@ -98,7 +99,7 @@ def _never(loss, score):
 
 def classification(name: str, sequences: Sequence[np.ndarray], labels: np.ndarray, classes: int, *,
                    parts: tuple[np.ndarray, np.ndarray] | None = None, symbols: int | None = None,
-                   most: int | None = None, paper: str = "") -> Task:  # fmt: skip
+                   paper: str = "") -> Task:  # fmt: skip
     """Many to one: the class of each sequence.
 
     Parameters
@@ -111,8 +112,6 @@ def classification(name: str, sequences: Sequence[np.ndarray], labels: np.ndarra
         Row numbers; `split` where not given.
     symbols : int, optional
         How many there are.
-    most : int, optional
-        Most sequences that are held out.
     paper : str
         Where the data come from.
 
@@ -130,18 +129,18 @@ def classification(name: str, sequences: Sequence[np.ndarray], labels: np.ndarra
         x, lengths = padded([sequences[row] for row in rows], seq_len)
         return Batch(x, labels[rows], lengths=lengths)
 
-    task = _sequence_task(make, sequences, parts, most, input_size=1 if symbols else sequences[0].shape[1],
-                          output_size=classes, head="last", baseline=prior_loss(labels[parts[0]], labels[parts[1]],
-                          classes), solved=_never, rule="never", name=name, paper=paper, symbols=symbols,
-                          score_name="accuracy", score=accuracy)  # fmt: skip
+    baseline = prior_loss(labels[parts[0]], labels[parts[1]], classes)
+    task = _sequence_task(make, sequences, parts, input_size=1 if symbols else sequences[0].shape[1],
+                          output_size=classes, head="last", baseline=baseline, name=name, paper=paper,
+                          symbols=symbols)  # fmt: skip
     if labels.min() == labels.max():
         raise UsageError(f"classes of {name} must be two at least, got one")
     return task
 
 
 def tagging(name: str, sequences: Sequence[np.ndarray], tags: Sequence[np.ndarray], classes: int, *,
-            parts: tuple[np.ndarray, np.ndarray] | None = None, symbols: int, most: int | None = None,
-            scored: Callable | None = None, paper: str = "") -> Task:  # fmt: skip
+            parts: tuple[np.ndarray, np.ndarray] | None = None, symbols: int, scored: Callable | None = None,
+            paper: str = "") -> Task:  # fmt: skip
     """Many to many, synchronous: a class at each step.
 
     Parameters
@@ -149,7 +148,7 @@ def tagging(name: str, sequences: Sequence[np.ndarray], tags: Sequence[np.ndarra
     tags : list of (T_i,) int64
     scored : callable (tags (T, B)) -> (T, B) bool, optional
         Steps that the score looks at, all where not given.
-    name, sequences, classes, parts, symbols, most, paper
+    name, sequences, classes, parts, symbols, paper
         As for `classification`.
     """
     parts = split(len(sequences)) if parts is None else parts
@@ -161,13 +160,13 @@ def tagging(name: str, sequences: Sequence[np.ndarray], tags: Sequence[np.ndarra
         return Batch(x, target, live, lengths, live if scored is None else live & scored(target))
 
     learned, held_out = (np.concatenate([tags[row] for row in rows]) for rows in parts)
-    return _sequence_task(make, sequences, parts, most, input_size=1, output_size=classes, head="every",
-                          baseline=prior_loss(learned, held_out, classes), solved=_never, rule="never", name=name,
-                          paper=paper, symbols=symbols, score_name="accuracy", score=accuracy)  # fmt: skip
+    return _sequence_task(make, sequences, parts, input_size=1, output_size=classes, head="every",
+                          baseline=prior_loss(learned, held_out, classes), name=name, paper=paper,
+                          symbols=symbols)  # fmt: skip
 
 
 def transduction(name: str, sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], symbols: int | None,
-                 output_size: int, *, parts: tuple[np.ndarray, np.ndarray] | None = None, most: int | None = None,
+                 output_size: int, *, parts: tuple[np.ndarray, np.ndarray] | None = None,
                  paper: str = "") -> Task:  # fmt: skip
     """Many to many, one after the other: a sequence in, a sequence of its own length out.
 
@@ -180,7 +179,7 @@ def transduction(name: str, sources: Sequence[np.ndarray], targets: Sequence[np.
         How many of the source; None of vectors.
     output_size : int
         How many symbols of the target.
-    name, parts, most, paper
+    name, parts, paper
         As for `classification`.
     """
     parts = split(len(sources)) if parts is None else parts
@@ -191,10 +190,9 @@ def transduction(name: str, sources: Sequence[np.ndarray], targets: Sequence[np.
         return Batch(x, target, np.arange(len(target))[:, None] < steps, lengths)
 
     learned, held_out = (np.concatenate([targets[row] for row in rows]) for rows in parts)
-    return _sequence_task(make, sources, parts, most, input_size=1 if symbols else sources[0].shape[1],
+    return _sequence_task(make, sources, parts, input_size=1 if symbols else sources[0].shape[1],
                           output_size=output_size, head="decoder", baseline=prior_loss(learned, held_out, output_size),
-                          solved=_never, rule="never", name=name, paper=paper, symbols=symbols,
-                          score_name="token_accuracy", score=accuracy)  # fmt: skip
+                          name=name, paper=paper, symbols=symbols, score_name="token_accuracy")  # fmt: skip
 
 
 class _Tracks:
@@ -211,7 +209,7 @@ class _Tracks:
 
 
 def language(name: str, train: np.ndarray, held_out: np.ndarray, symbols: int, *, carry: bool = True,
-             most: int | None = None, paper: str = "") -> Task:  # fmt: skip
+             paper: str = "") -> Task:  # fmt: skip
     """A language model: at each step the next symbol of a text.
 
     Parameters
@@ -220,10 +218,7 @@ def language(name: str, train: np.ndarray, held_out: np.ndarray, symbols: int, *
     carry : bool
         Whether each batch goes on where the one before stopped, with the states that were left there: contiguous
         streams. Else windows are drawn at random, and each starts from nothing.
-    most : int, optional
-        Most symbols of the held-out text that are looked at, from its start.
     """
-    held_out = held_out[:most]
 
     def sample(rng, batch, seq_len):
         if seq_len >= len(train):
@@ -253,10 +248,9 @@ def language(name: str, train: np.ndarray, held_out: np.ndarray, symbols: int, *
                 "never", 1, 100, tracks if carry else None, symbols, batches, name)  # fmt: skip
 
 
-def forecasting(name: str, values: np.ndarray, first_held_out: int, *, target: int = 0, horizon: int = 1,
-                goal: np.ndarray | None = None, score: Callable, baseline: float, score_name: str = "rmse",
-                paper: str = "") -> Task:  # fmt: skip
-    """At each step of a series the value of one channel `horizon` steps later.
+def forecasting(name: str, values: np.ndarray, first_held_out: int, *, horizon: int = 1,
+                goal: np.ndarray | None = None, score: Callable, baseline: float, paper: str = "") -> Task:  # fmt: skip
+    """At each step of a series the value of its first channel, the target, `horizon` steps later.
 
     Parameters
     ----------
@@ -265,10 +259,8 @@ def forecasting(name: str, values: np.ndarray, first_held_out: int, *, target: i
         other gaps are 0.
     first_held_out : int
         Step from which on values are to be predicted and not learned from.
-    target : int
-        The channel.
     goal : (N,) float64, or (N, S), optional
-        What is to be said at each step about `horizon` steps later, in place of the channel's value there; NaN where
+        What is to be said at each step about `horizon` steps later, in place of the target's value there; NaN where
         that is not known.
     score : callable (output, batch) -> float
         In the series' own unit.
@@ -279,7 +271,7 @@ def forecasting(name: str, values: np.ndarray, first_held_out: int, *, target: i
     values = values[:, None] if values.ndim == 2 else values
     size, series = values.shape[:2]
     if goal is None:
-        goal = np.concatenate([values[horizon:, :, target], np.full((min(horizon, size), series), np.nan)])
+        goal = np.concatenate([values[horizon:, :, 0], np.full((min(horizon, size), series), np.nan)])
     x, goal = np.where(np.isfinite(values), values, 0.0), np.asarray(goal).reshape(size, series)
     seen, goal = np.isfinite(goal), np.where(np.isfinite(goal), goal, 0.0)
     last = first_held_out - horizon  # the last step whose target may be learned from is the one before
@@ -298,5 +290,5 @@ def forecasting(name: str, values: np.ndarray, first_held_out: int, *, target: i
 
     if not 1 <= last < size - horizon:
         raise UsageError(f"{name} must have values to learn from and values held out, got {size} steps")
-    return Task(paper, x.shape[2], 1, "mse", "every", sample, lambda seq_len: baseline, None, None, score_name, score,
+    return Task(paper, x.shape[2], 1, "mse", "every", sample, lambda seq_len: baseline, None, None, "rmse", score,
                 _never, "never", 1, 100, held_out=batches, name=name)  # fmt: skip

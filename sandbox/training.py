@@ -78,7 +78,11 @@ class Fit:
                    "sequences_to_success": self.solved_at * self.batch if self.solved else None}  # fmt: skip
         columns |= {"updates_done": self.updates, "loss": self.loss, "baseline": self.baseline}
         columns |= {"loss_ratio": self.loss / self.baseline, "score": self.score} | self.clipping
-        return columns | ({"status": self.status} if self.status else {})
+        return columns | self.ending()
+
+    def ending(self):
+        """`status` as a column, if the run did not end as planned."""
+        return {"status": self.status} if self.status else {}
 
 
 class Trainer:

@@ -36,8 +36,7 @@ def sdist(top, files):
 def pinned(data, distribution="tiny", sources=("cmudict",), ending="-1.0-py3-none-any.whl", installed=None):
     """The catalogue's entry for these bytes."""
     digest = hashlib.sha256(data).hexdigest()
-    file = f"{distribution}{ending}"
-    return Archive(distribution, "1.0", file, digest, len(data), "MIT", sources, installed)
+    return Archive(distribution, "1.0", digest, len(data), "MIT", sources, ending.removeprefix("-1.0"), installed)
 
 
 class Index:

@@ -5,6 +5,7 @@ Each rule is a function from a parsed module to complaints, so that it can also 
 
 import ast
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -121,6 +122,13 @@ def test_the_import_rule_sees_what_breaks_it():
     assert found("if TYPE_CHECKING:\n    from sandbox import cli") == []
     assert found("from sandbox.jit import kernel\nfrom sandbox.kernels import gemm\nimport numpy") == []
     assert found("", "sandbox/newcomer.py") == ["unit newcomer has no place in the order of imports"]
+
+
+def test_the_house_is_described():
+    """The first table of docs/how-it-works.md names every room; and no room that is not there."""
+    table = (PACKAGE.parent / "docs" / "how-it-works.md").read_text().partition("## One time step")[0]
+    named = set(re.findall(r"`(?:sandbox/)?(\w+)(?:\.py|/)`", table))
+    assert named - {"tools", "mutate_cells"} == RANK.keys() - {"version", "__main__"}
 
 
 def only_jit_imports_numba(name, tree):
@@ -396,7 +404,8 @@ def longest_allowed(name):
 
 
 def test_files_are_short():
-    lengths = {name: len(path.read_text().splitlines()) for name, path in SOURCES.items()}
+    tools = {f"tools/{path.name}": path for path in sorted((PACKAGE.parent / "tools").rglob("*.py"))}
+    lengths = {name: len(path.read_text().splitlines()) for name, path in (SOURCES | tools).items()}
     assert {name: length for name, length in lengths.items() if length > longest_allowed(name)} == {}
     files = ("cells/rnn.py", "cells/__init__.py", "tasks/adding.py", "tasks/__init__.py")
     assert [longest_allowed(f"sandbox/{file}") for file in files] == [90, 500, 70, 500]

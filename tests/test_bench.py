@@ -117,7 +117,7 @@ def test_the_peak_loop_does_the_sums_it_is_credited_with(dtype):
     out = np.zeros(lanes, dtype)
     chains = np.arange(bench.CHAINS, dtype=dtype)
     for times in (1, 2, 5):
-        bench._fma_chains(out, out.dtype.type(0.5), times)
+        bench.fma_chains(out, out.dtype.type(0.5), times)
         expected = chains.copy()
         for _ in range(times):
             expected = expected * 0.5 + 0.5

@@ -232,9 +232,16 @@ def test_a_library_that_is_missing_is_a_dash_among_sweeps(monkeypatch, capsys, t
     for against, names in ((None, ["PyTorch"]), ("jax,torch", ["JAX", "PyTorch"]), ("none", [])):
         rows = sweep.sweep(tmp_path / "x.csv", against, quick=True)
         assert [row["measure"] for row in rows] == [f"{name} to ours, jobs 2" for name in names]
-        lines = capsys.readouterr().out.splitlines()[2:]
+        lines = capsys.readouterr().out.splitlines()[4:]
         assert [line.split()[-4:] for line in lines] == [[name, "is", "not", "installed"] for name in names]
-        assert all(" - times as fast" in line for line in lines)
+        assert all(" -  times as fast" in line and "  -    " in line for line in lines)
+        with (tmp_path / "x.csv").open() as file:
+            assert [row["measure"] for row in csv.DictReader(file)] == [row["measure"] for row in rows]
+
+
+def test_a_goal_of_a_sweep_is_a_bound():
+    assert [sweep._row("m", figure, "s", "<= 2", "")["met"] for figure in (1.9, 2.0, 2.1)] == ["yes", "yes", "NO"]
+    assert [sweep._row("m", figure, "x", ">= 2", "")["met"] for figure in (1.9, 2.0, 2.1)] == ["NO", "yes", "yes"]
 
 
 def test_a_sweep_is_compared_with_the_same_trainings(monkeypatch, tmp_path):
@@ -246,7 +253,7 @@ def test_a_sweep_is_compared_with_the_same_trainings(monkeypatch, tmp_path):
     )
     monkeypatch.setattr(sweep, "_command", lambda *given: words.append(given) or 2.0)
     row = sweep._against("torch", tmp_path, True)
-    assert row["figure"] == 1.5 and not row["met"] and len(plans) == len(words) == 2
+    assert row["figure"] == 1.5 and row["met"] == "NO" and len(plans) == len(words) == 2
     assert [[plan["seed"] for plan in half] for half in plans[0]] == [[0], [1]]
     model = model_for(tasks.load("adding"), 1, cell="lstm", hidden=16)
     with np.load(plans[0][1][0]["start"]) as start:

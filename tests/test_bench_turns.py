@@ -11,7 +11,7 @@ from sandbox.bench.scaling import _row, slope
 from sandbox.bench.serve import best_of, waited
 from sandbox.bench.step import goals, operations
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, goal_met, parted, ratio, rounds
+from sandbox.bench.turns import Ratio, against_ours, goal_met, ratio, rounds
 from sandbox.errors import UsageError
 
 
@@ -73,9 +73,15 @@ def test_the_goals_of_a_size():
 
 def test_the_fastest_of_this_project_is_compared():
     found = {"ours": [4.0, 4.0, 5.0], "ours2": [2.0, 3.0, 2.0], "torch1": [4.0, 6.0, 4.0]}
-    own, ratios = parted(found)
-    assert own == "ours2" and ratios == {"torch1": Ratio(2.0)}
-    assert parted({"ours": [1.0], "jax": [3.0]}) == ("ours", {"jax": Ratio(3.0)})
+    assert against_ours(found) == ({"torch1": Ratio(2.0)}, "torch1")
+    assert against_ours({"ours": [1.0], "jax": [3.0], "torch1": [2.0]})[1] == "torch1"
+    assert against_ours({"ours": [1.0]}) == ({}, "")
+
+
+def test_a_ratio_is_three_columns_of_a_row():
+    found = Ratio(2.0, 1.5, 2.5)
+    assert found.columns("of_limit") == {"of_limit": 2.0, "of_limit_low": 1.5, "of_limit_high": 2.5}
+    assert Ratio.of({"ratio": 1, **found.columns("of_limit")}, "of_limit") == found
 
 
 def test_an_exponent_is_the_slope_of_the_logarithms():
@@ -153,11 +159,23 @@ def test_in_a_pipe_a_table_is_plain_and_its_csv_says_where_it_was_measured(monke
     assert all(row["versions"] == "numpy 2.4" and "cores" in row["machine"] and row["date"] for row in rows)
 
 
-def test_on_a_terminal_a_table_is_rich(monkeypatch):
+def test_on_a_terminal_a_table_has_colours(monkeypatch):
     monkeypatch.setenv("TERM", "xterm-256color")
     monkeypatch.delenv("NO_COLOR", raising=False)
     text = write(Terminal(), monkeypatch)
     assert all(part in text for part in ("\x1b[", "measuring", "1.5", "note"))
+
+
+def test_on_a_narrow_terminal_no_figure_is_cut(monkeypatch):
+    for name, value in (("TERM", "xterm-256color"), ("COLUMNS", "20")):
+        monkeypatch.setenv(name, value)
+    stream = Terminal()
+    monkeypatch.setattr("sandbox.bench.table.sys.stdout", stream)
+    with Report(None, ["a"]) as report:
+        report.begin("title", [("measure", -20), ("seconds", 12), ("detail", -1)])
+        report.row(["a long name of it", "0.0123456789", "median of 7 rounds"])
+    text = stream.getvalue().replace("\n", "")
+    assert "0.0123456789" in text and "median of 7 rounds" in text and "\u2026" not in text
 
 
 def test_who_interrupts_is_told_where_the_rows_are(monkeypatch, tmp_path):

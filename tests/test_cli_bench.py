@@ -18,16 +18,17 @@ def run(*words):
 
 
 @pytest.mark.parametrize("name, given, passed", [
-    ("step", ["--quick"], (None, None, True)),
-    ("step", ["--against", "jax", "--csv", "x.csv"], ("x.csv", "jax", False)),
-    ("update", ["--against", "none"], (None, "none", False)), ("job", ["--quick"], (None, None, True)),
-    ("start", ["--csv", "x.csv"], ("x.csv", False)), ("scaling", ["--quick"], (None, True)),
-    ("sweep", ["--quick"], (None, None, True)), ("sweep", ["--against", "jax"], (None, "jax", False)),
-    ("parts", ["--quick"], (None, True)),
+    ("gemm", ["--dtype", "float32", "--seconds", "0.5"], {"dtype": "float32", "seconds": 0.5}),
+    ("step", ["--quick"], {"quick": True}),
+    ("step", ["--against", "jax", "--csv", "x.csv"], {"csv": "x.csv", "against": "jax", "quick": False}),
+    ("update", ["--against", "none"], {"against": "none", "quick": False}), ("job", ["--quick"], {"quick": True}),
+    ("start", ["--csv", "x.csv"], {"csv": "x.csv", "quick": False}), ("scaling", ["--quick"], {"quick": True}),
+    ("sweep", ["--quick"], {"quick": True}), ("sweep", ["--against", "jax"], {"against": "jax", "quick": False}),
+    ("parts", ["--quick"], {"quick": True}), ("crossover", ["--quick"], {"quick": True}),
 ])  # fmt: skip
 def test_bench_passes_on_what_was_given(name, given, passed, monkeypatch):
     calls, module = [], ModuleType(f"sandbox.bench.{name}")
-    setattr(module, name, lambda *options: calls.append(options))
+    setattr(module, name, lambda **options: calls.append(options))
     monkeypatch.setitem(sys.modules, f"sandbox.bench.{name}", module)
     assert run("bench", name, *given)[0] == 0
     assert calls == [passed]

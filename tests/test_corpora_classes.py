@@ -49,16 +49,45 @@ def test_naive_bayes_is_what_one_counts_by_hand():
     assert rivals.naive_bayes(["ab", "a", "bb"], np.array([0, 0, 1]), [16 * "b" + 11 * "a"]).tolist() == [1]
 
 
-def test_naive_bayes_agrees_with_the_formula_in_numpy():
-    rng = np.random.default_rng(3)
-    draw = lambda count: ["".join("abcde"[k] for k in rng.integers(0, 5, 7)) for _ in range(count)]
-    known, labels, asked = draw(60), rng.integers(0, 3, 60), draw(40)
-    scores = []
+def classes_by_formula(known, labels, asked, added):
+    scores, symbols = [], set("".join(known))
     for label in range(3):
         text = "".join(name for name, own in zip(known, labels, strict=True) if own == label)
-        prior = np.log((labels == label).sum() + 1)
-        scores.append([prior + sum(np.log((text.count(s) + 1) / (len(text) + 5)) for s in each) for each in asked])
-    assert np.array_equal(rivals.naive_bayes(known, labels, asked), np.argmax(scores, axis=0))
+        shares = {s: np.log((text.count(s) + added) / (len(text) + added * len(symbols))) for s in symbols}
+        scores.append([np.log((labels == label).sum() + 1) + sum(shares.get(s, 0) for s in each) for each in asked])
+    return np.argmax(scores, axis=0)
+
+
+@pytest.fixture
+def drawn():
+    rng = np.random.default_rng(3)
+    draw = lambda count: ["".join("abcde"[k] for k in rng.integers(0, 5, 7)) for _ in range(count)]
+    return draw(60), rng.integers(0, 3, 60), draw(40)
+
+
+@pytest.mark.parametrize("added", [1.0, 0.1])
+def test_naive_bayes_agrees_with_the_formula_in_numpy(drawn, added):
+    known, labels, asked = drawn
+    found = rivals.naive_bayes(known, labels, asked, added)
+    assert np.array_equal(found, classes_by_formula(known, labels, asked, added))
+
+
+def test_what_is_added_to_counts_is_what_serves_on_those_learned_from():
+    rng = np.random.default_rng(4)  # long sequences over many symbols, each seldom: to add little is best
+    letters = [
+        [chr(300 + 40 * label + k) for k in range(40)] + [chr(900 + k) for k in range(400)] for label in range(3)
+    ]
+    labels = np.arange(90) % 3
+    known = ["".join(letters[label][k] for k in rng.integers(0, 440, 5 + 60 * (label == 0))) for label in labels]
+    tried = np.arange(90) % 5 == 4
+    right = [np.count_nonzero(classes_by_formula([known[row] for row in np.flatnonzero(~tried)], labels[~tried],
+                                                 [known[row] for row in np.flatnonzero(tried)], added) == labels[tried])
+             for added in rivals.ADDED]  # fmt: skip
+    best = rivals.ADDED[right.index(max(right))]
+    assert best < 1 and right[0] < max(right)
+    asked = ["".join(letters[label][k] for k in rng.integers(0, 440, 9)) for label in labels]
+    found = [rivals.naive_bayes(known, labels, asked, added) for added in (None, best, 1.0)]
+    assert np.array_equal(found[0], found[1]) and not np.array_equal(found[0], found[2])
 
 
 def test_runs_of_characters_know_the_ends():
@@ -75,14 +104,11 @@ def test_the_most_frequent_class_and_tag():
     assert rivals.most_frequent_tag([["a", "a"]], [np.array([3, 2])], [["a"]], unseen=0)[0].tolist() == [2]
 
 
-def test_nearest_neighbours_and_centroids():
+def test_nearest_neighbours():
     rng = np.random.default_rng(0)
     known, asked, labels = rng.normal(size=(50, 3)), rng.normal(size=(300, 3)), rng.integers(0, 4, 50)
     distances = ((asked[:, None] - known[None]) ** 2).sum(axis=-1)
     assert np.array_equal(rivals.nearest_neighbour(known, labels, asked), labels[distances.argmin(axis=1)])
-    centres = np.array([known[labels == label].mean(axis=0) for label in range(4)])
-    distances = ((asked[:, None] - centres[None]) ** 2).sum(axis=-1)
-    assert np.array_equal(rivals.nearest_centroid(known, labels, asked), distances.argmin(axis=1))
     assert rivals.nearest_neighbour(np.array([[0.0], [2.0]]), np.array([7, 8]), np.array([[1.0]])).tolist() == [7]
 
 
@@ -245,6 +271,7 @@ def test_a_second_direction_sees_what_comes_behind(monkeypatch):
     assert found["both"]["accuracy"] == 1.0 > 0.75 > found["forward"]["accuracy"]
     assert found["forward"]["accuracy_all"] > found["forward"]["accuracy"]
     assert found["both"]["rival"] == found["both"]["spelled"] < 0.7
+    assert found["forward"]["neighbours"] == found["both"]["neighbours"] == 1.0
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from sandbox.families import texts
 from sandbox.midi import midi
 from sandbox.model import Model
 from sandbox.rivals.forecasts import free_running, horizons, naive, network, origins, ridge, rmse
-from sandbox.rivals.ngrams import markov, witten_bell
+from sandbox.rivals.ngrams import kneser_ney, markov, witten_bell
 from sandbox.sources import topics
 from sandbox.stopping import EarlyStopping
 from sandbox.streams import stream
@@ -80,6 +80,56 @@ def test_witten_bell_gives_shares():
     assert sum(shares) == pytest.approx(1, rel=1e-14)
 
 
+def test_kneser_ney_counted_by_hand():
+    train, held_out = np.array([0, 1, 0, 0, 2]), np.array([0, 1, 2, 0])
+    # pairs 01 10 00 02: before 0 stood 1 and 0, before 1 and 2 one symbol; D = 2 / (2 + 2) of 2 1 1
+    first = [(c - 0.5 + 0.5 * 3 / 3) / 4 for c in (2, 1, 1)]
+    # each pair once, D = 1: after 0 1 2 nothing is left of c but 3, 1 and no kinds
+    second = np.log([1 * 3 * first[1] / 3, 1 * 1 * first[2] / 1, first[0]])
+    np.testing.assert_allclose(kneser_ney(train, held_out, 3, 2), second, rtol=1e-15)
+
+
+def naive_kneser_ney(train, symbols, order):
+    """p(history, symbol) of the module's equation by dictionaries."""
+    grams = [Counter(tuple(train[i : i + k]) for i in range(len(train) - k + 1)) for k in range(order + 1)]
+    counts = [Counter(gram[1:] for gram in grams[k + 1]) if k < order else grams[k] for k in range(order)]
+    counts = [None, *counts[1:], grams[order]]
+    discounts = [None]
+    for found in counts[1:]:
+        once, twice = (sum(count == times for count in found.values()) for times in (1, 2))
+        discounts.append(once / (once + 2 * twice) if once else 0.5)
+
+    def p(history, symbol, k=0):
+        lower = 1 / symbols if k == 0 else p(history, symbol, k - 1)
+        if k == 0:
+            return lower
+        context = tuple(history[len(history) - k + 1 :])
+        followed = {gram: count for gram, count in counts[k].items() if gram[:-1] == context}
+        total, D = sum(followed.values()), discounts[k]
+        if not total:
+            return lower
+        return (max(followed.get((*context, symbol), 0) - D, 0) + D * len(followed) * lower) / total
+
+    return lambda history, symbol: p(history, symbol, min(order, len(history) + 1))
+
+
+@pytest.mark.parametrize("order", [1, 2, 3, 5])
+def test_kneser_ney_is_its_equation(order):
+    rng = stream("probe", 0)
+    train, held_out = (np.floor(4 * rng.random(size) ** 2).astype(np.int64).tolist() for size in (60, 30))
+    p = naive_kneser_ney(train, 5, order)
+    expected = [np.log(p(held_out[:at], held_out[at])) for at in range(1, len(held_out))]
+    np.testing.assert_allclose(kneser_ney(np.array(train), np.array(held_out), 5, order), expected, rtol=1e-13)
+
+
+def test_kneser_ney_gives_shares():
+    train, before = np.array([0, 1, 2, 0, 1, 1, 0]), [2, 0, 1]
+    shares = [np.exp(kneser_ney(train, np.array([*before, symbol]), 4, 3)[-1]) for symbol in range(4)]
+    assert sum(shares) == pytest.approx(1, rel=1e-14)
+    often = np.array([0, 0, 0, 1, 1, 1])  # nothing occurs once: half is taken off all the same
+    np.testing.assert_allclose(kneser_ney(often, np.array([0, 2]), 3, 1), np.log([0.5 * 2 / 3 / 6]), rtol=1e-14)
+
+
 def test_markov_counted_by_hand():
     train, held_out = [np.array([0, 1, 1]), np.array([1, 1]), np.array([], int)], [np.array([1, 0]), np.array([0])]
     # beginning: 0 once, 1 once; after 1: 1 twice; a = 1: each of 2 symbols once more
@@ -99,6 +149,8 @@ def test_a_text_of_ones_own_by_character(tmp_path):
     assert corpus.label.startswith("own.txt@") and corpus.rival == "2-gram"
     bits = -witten_bell(train, held_out, len(alphabet), 2).mean() / np.log(2)
     assert corpus.rival_score == pytest.approx(bits, rel=1e-14)
+    stronger = -kneser_ney(train, held_out, len(alphabet), 6).mean() / np.log(2)
+    assert corpus.facts["kneser_ney"] == pytest.approx(stronger, rel=1e-14)
     assert (corpus.task.symbols, corpus.task.output_size) == (5, 5)
     assert len(characters.corpus("text", str(tmp_path / "own.txt"), most=100).facts["train"]) == 90
 
@@ -132,6 +184,8 @@ def test_seldom_words_are_one(given):
     assert corpus.facts["rare"] == np.mean(held_out == len(alphabet) - 1)
     perplexity = np.exp(-witten_bell(corpus.facts["train"], held_out, len(alphabet), 2).mean())
     assert corpus.rival_score == pytest.approx(perplexity, rel=1e-14)
+    stronger = np.exp(-kneser_ney(corpus.facts["train"], held_out, len(alphabet), 3).mean())
+    assert corpus.facts["kneser_ney"] == pytest.approx(stronger, rel=1e-14)
 
 
 def test_likeliest_words(given):
@@ -297,27 +351,21 @@ def rng_pieces():
     return [50 + np.floor(20 * rng.random((14, 4))).astype(np.int64) for _ in range(12)]
 
 
-def test_the_n_gram_of_chorales_sees_all_voices_and_no_other_chorale(given, rng_pieces):
+@pytest.mark.parametrize("keys", [0, 2])
+def test_the_n_gram_of_chorales_sees_all_voices_all_copies_and_no_other_chorale(given, rng_pieces, keys):
     given(rng_pieces)
-    facts = chorales.corpus().facts
+    facts = chorales.corpus(transposed=keys).facts
     alphabet = facts["alphabet"]
-    texts_of = {name: [chorales.serial(rng_pieces[row], alphabet).tolist() for row in facts[name]]
-                for name in ("learned", "held_out")}  # fmt: skip
-    start = [-1] * 5
-    joined = [symbol for each in texts_of["learned"] for symbol in [*start, *each]]
-    counts = [Counter(tuple(joined[at : at + k]) for at in range(len(joined) - k + 1)) for k in range(1, 6)]
 
-    def share(history, symbol, k):
-        if k == 0:
-            return 1 / (len(alphabet) + 1)
-        history = history[len(history) - k + 1 :]
-        followed = {gram: n for gram, n in counts[k - 1].items() if gram[:-1] == tuple(history)}
-        low, total = share(history[1:] if history else history, symbol, k - 1), sum(followed.values())
-        if not total:
-            return low
-        return (followed.get((*history, symbol), 0) + len(followed) * low) / (total + len(followed))
+    def serial(row, shift=0):
+        return chorales.serial(rng_pieces[row], alphabet, shift).tolist()
 
-    costs = [-np.log(share([*start, *each[:at]], each[at], 5)) for each in texts_of["held_out"]
+    copies = [(row, shift) for row in facts["learned"] for shift in range(-keys, keys + 1) if shift]
+    start, joined = [len(alphabet)] * 7, []
+    for row, shift in [*((row, 0) for row in facts["learned"]), *copies]:
+        joined += [*start, *serial(row, shift)]
+    p = naive_kneser_ney(joined, len(alphabet) + 1, 7)
+    costs = [-np.log(p([*start, *each[:at]], each[at])) for each in map(serial, facts["held_out"])
              for at in range(len(each))]  # fmt: skip
     assert facts["ngram"] == pytest.approx(4 * np.mean(costs), rel=1e-12)
 
@@ -495,6 +543,14 @@ def test_a_series_that_stands_still_as_long_as_it_is_learned_from():
     found = series.of_values(values)
     assert found.first == 44 and found.step == found.unit == 1.0
     assert found.goal[49:54, 0].tolist() == [1.0, 1.0, -1.0, -1.0, 0.0]
+
+
+def test_returns_that_are_fed_back_do_not_add_up():
+    values = stream("probe", 4).random((60, 2, 1)) - 0.4
+    found = series.of_values(values, naive=0)
+    starts = origins(found, 2, 5)
+    expected = [np.sqrt(np.mean(values[starts + k] ** 2)) for k in (1, 2)]
+    np.testing.assert_allclose(horizons(found, 2, 5, naive=naive)["naive"], expected, rtol=1e-12)
 
 
 def test_no_origin_where_there_is_no_room():

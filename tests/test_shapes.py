@@ -201,10 +201,6 @@ def test_a_corpus_is_of_the_file_as_it_is_now(tmp_path, monkeypatch):
     assert corpora.load("vowels") is not vowels
 
 
-def test_a_corpus_says_whether_its_rival_is_beaten():
-    task = shapes.classification("words", CODES, LABELS, 2, symbols=3)
-    corpus = corpora.Corpus(task, "words", "a coin", 0.5)
-    assert corpus.verdict(0.6) == "beats a coin" and corpus.verdict(0.5) == "does not beat a coin"
-    assert corpora.Corpus(task, "words", "a coin", 0.5, "lower").verdict(0.4) == "beats a coin"
+def test_a_corpus_that_is_not_there():
     with pytest.raises(UsageError, match="unknown corpus 'nmes'"):
         corpora.load("nmes")

@@ -551,7 +551,7 @@ def test_recipes_out_of_rule(setting, rule):
     refused(lambda: Recipe(**setting), rule)
 
 
-ADDING, ORDER = "adding", "embedded_reber:continual"
+ORDER = "embedded_reber:continual"
 
 
 @pytest.mark.parametrize(

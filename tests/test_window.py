@@ -458,13 +458,6 @@ def test_names_of_models():
         axis.resolve("rnn:sin")
 
 
-def test_a_kind_that_is_not_there_is_not_listed(monkeypatch):
-    monkeypatch.setitem(bodies.FILES, "newcomer", "no_such_file")
-    assert "newcomer" not in bodies.names() and bodies.kind("newcomer") is None
-    with pytest.raises(UsageError, match="^unknown model 'newcomer'"):
-        bodies.canonical("newcomer")
-
-
 def test_a_kind_with_a_body_of_its_own(monkeypatch):
     made = lambda *sizes, **arguments: (sizes, arguments)
     monkeypatch.setattr(module, "body", made, raising=False)

@@ -29,7 +29,7 @@ from sandbox.jit import COMPILED, describe, intrinsic, ir, kernel, registers, ty
 from sandbox.kernels import gemm as products
 from sandbox.kernels.tiles import vector_fma
 
-__all__ = ["gemm"]
+__all__ = ["CHAINS", "fma_chains", "gemm"]
 
 BATCHES, HIDDENS, GATES = (1, 8, 16, 32, 64, 128), (32, 64, 128, 256, 512), (1, 3, 4)
 DTYPES = ("float32", "float64")
@@ -196,7 +196,7 @@ def _row(prepare, dtype, B, H, G, seconds):
     product, work, candidates = prepare(dtype, B, H, G)
     peak_out = np.zeros(registers()[0] // np.dtype(dtype).itemsize, dtype)
     half = peak_out.dtype.type(0.5)
-    candidates = [*candidates, lambda times: _fma_chains(peak_out, half, times)]
+    candidates = [*candidates, lambda times: fma_chains(peak_out, half, times)]
     works = [work, work, 2.0 * CHAINS * peak_out.size]
     counts = [_calls(run, seconds / (SLICES * TURNS * len(candidates))) for run in candidates]
     slices = []
@@ -330,5 +330,6 @@ def _chains(typingctx, out, x, times):
 
 
 @kernel
-def _fma_chains(out, x, times):
+def fma_chains(out, x, times):
+    """`times` multiply-adds in each of `CHAINS` chains of vectors; their sum is left in `out`."""
     _chains(out, x, times)

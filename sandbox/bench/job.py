@@ -17,7 +17,7 @@ from pathlib import Path
 from sandbox import provenance
 from sandbox.bench.peers import LIBRARIES, competitors, environment, installed, parse_against, whole_process
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, goal_met, parted
+from sandbox.bench.turns import Ratio, against_ours, goal_met
 
 __all__ = ["PLAN", "job", "write_start"]
 
@@ -49,7 +49,7 @@ def job(csv=None, against: str | None = None, quick: bool = False) -> list[dict]
         plan, seeds = PLAN | {"T": 10, "H": 4, "recipe": PLAN["recipe"] | {"updates": 3, "evaluation": 32}}, QUICK_SEEDS
     who = competitors(parse_against(against))
     with Report(csv, COLUMNS) as report, tempfile.TemporaryDirectory() as scratch:
-        report.describe({name: version for name, version in provenance.versions().items() if version} | installed())
+        report.describe(provenance.versions() | installed())
         title = f"LSTM of {plan['H']} units, adding, {plan['T']} steps, to MSE < 0.01; whole processes, {seeds} seeds"
         found = _runs(report, who, plan, seeds, Path(scratch))
         report.begin(title, HEADINGS)
@@ -111,8 +111,8 @@ def _process(library: str, threads: int, plan: Path, scratch: Path) -> dict | No
 
 def _rows(who, found) -> list[dict]:
     rows = []
-    _, ratios = parted({name: [one["seconds"] for one in outcomes] for name, outcomes in found.items() if outcomes})
-    fastest = min(ratios, key=lambda name: ratios[name].median, default=None)
+    ratios, fastest = against_ours({name: [one["seconds"] for one in outcomes]
+                                    for name, outcomes in found.items() if outcomes})  # fmt: skip
     for name, outcomes in found.items():
         row = {"bench": "job", "library": who[name][0], "threads": who[name][1], "goal": "", "verdict": ""}
         if outcomes:
@@ -125,7 +125,7 @@ def _rows(who, found) -> list[dict]:
                     "per_update_s": statistics.median(o["training"] / o["updates"] for o in outcomes)}  # fmt: skip
         if name in ratios:
             best = ratios[name]
-            row |= {"ratio": best.median, "ratio_low": best.low, "ratio_high": best.high, "verdict": best.verdict}
+            row |= best.columns("ratio") | {"verdict": best.verdict}
             row["goal"] = f"2x fastest {goal_met(best, 2)}" if name == fastest else ""
         rows.append(row)
     return rows
@@ -137,5 +137,5 @@ def _texts(row) -> list[str]:
         return [*who, *"--------", ""]
     figures = [f"{row[name]:.3g}" for name in ("seconds", "cpu_s", "training_s")]
     counts = [f"{row['updates']:.0f}", f"{1e6 * row['per_update_s']:.0f}", str(row["solved"])]
-    shown = str(Ratio(row["ratio"], row["ratio_low"], row["ratio_high"])) if "ratio" in row else ""
+    shown = str(Ratio.of(row, "ratio")) if "ratio" in row else ""
     return [*who, *figures, *counts, shown, row["verdict"], row["goal"]]

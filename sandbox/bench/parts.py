@@ -10,8 +10,9 @@ One thread, float32, on kernels that are timed one by one in a process of its ow
 
 from __future__ import annotations
 
+from sandbox.bench.data import GATES
 from sandbox.bench.peers import Peers
-from sandbox.bench.step import CASES, GATES, QUICK
+from sandbox.bench.step import CASES, QUICK
 from sandbox.bench.table import Report
 
 __all__ = ["operations", "parts"]

@@ -16,13 +16,14 @@ import sys
 import time
 
 from sandbox import provenance
+from sandbox.bench.data import GATES
 from sandbox.bench.serve import DISTURBED
 from sandbox.errors import UsageError, unknown
 
 __all__ = ["LIBRARIES", "Peer", "Peers", "competitors", "environment", "installed", "parse_against", "whole_process"]
 
 LIBRARIES = {"torch": "PyTorch", "jax": "JAX"}
-CHECKED = [{"cell": cell, "D": 3, "H": 8, "B": 4, "T": 11} for cell in ("rnn", "gru", "lstm")]
+CHECKED = [{"cell": cell, "D": 3, "H": 8, "B": 4, "T": 11} for cell in GATES]
 TOLERANCE = 2e-5  # of the largest element: float32 sums of a few hundred terms in another order
 
 

@@ -13,11 +13,12 @@ from __future__ import annotations
 import math
 import statistics
 
+from sandbox.bench.data import GATES
 from sandbox.bench.peers import Peers
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, ratio, rounds
+from sandbox.bench.turns import Ratio, of_median, ratio, rounds
 
-__all__ = ["scaling", "slope"]
+__all__ = ["scaling", "slope", "timed"]
 
 STEPS, SEQUENCES = (100, 316, 1000, 3162, 10_000), (8, 25, 80, 253, 800)
 COLUMNS = ("bench", "measure", "cell", "figure", "low", "high", "goal", "met", "detail")
@@ -38,7 +39,7 @@ def scaling(csv=None, quick: bool = False) -> list[dict]:
     with Report(csv, COLUMNS) as report, Peers() as peers:
         report.describe(peers.versions())
         report.begin("how time and memory grow; ours on one thread", HEADINGS)
-        for cell in ("rnn",) if quick else ("rnn", "gru", "lstm"):
+        for cell in ("rnn",) if quick else GATES:
             for row in _measured(cell, peers.ours, quick):
                 rows.append(row)
                 figure = Ratio(row["figure"], row["low"], row["high"])
@@ -54,8 +55,8 @@ def _measured(cell: str, ours, quick: bool):
     shrink = 100 if quick else 1
     for name, letter, sizes in (("steps", "T", STEPS), ("sequences", "B", SEQUENCES)):
         cases = {size: base | {letter: max(1, size // shrink)} for size in sizes}
-        times = _times(ours, "step", cases, count, seconds)
-        found = _ordered([slope([case[letter] for case in cases.values()], turn) for turn in zip(*times.values())])
+        times = timed(ours, "step", cases, count, seconds)
+        found = of_median([slope([case[letter] for case in cases.values()], turn) for turn in zip(*times.values())])
         ends = f"{letter} {cases[sizes[0]][letter]} to {cases[sizes[-1]][letter]}, " + ", ".join(
             f"{1000 * statistics.median(values):.3g}" for values in times.values()
         )
@@ -66,17 +67,17 @@ def _measured(cell: str, ours, quick: bool):
     yield _row("memory of a gradient", cell, found, (None, 1.25), detail)
     long = base | {"T": 10_000 // shrink, "B": max(1, base["B"] // 4)}
     every = max(1, math.isqrt(long["T"]))
-    times = _times(ours, "segments", {"whole": long | {"checkpoint_every": None},
+    times = timed(ours, "segments", {"whole": long | {"checkpoint_every": None},
                                       "segments": long | {"checkpoint_every": every}}, count, seconds)  # fmt: skip
     yield _row("time with checkpoints", cell, ratio(times["segments"], times["whole"]), (None, 1.35),
                f"T {long['T']}, B {long['B']}, states of every {every} steps")  # fmt: skip
     for H, B in ((4, 2),) if quick else ((64, 32), (128, 32), (256, 64)):
         case = base | {"H": H, "B": B}
-        times = _times(ours, "step", {kind: case | {"dtype": kind} for kind in ("float32", "float64")}, count, seconds)
+        times = timed(ours, "step", {kind: case | {"dtype": kind} for kind in ("float32", "float64")}, count, seconds)
         yield _row("rate of float64", cell, ratio(times["float32"], times["float64"]), (0.45, None), f"H {H}, B {B}")
 
 
-def _times(ours, kind: str, cases, count: int, seconds: float) -> dict:
+def timed(ours, kind: str, cases, count: int, seconds: float) -> dict:
     """Seconds by name of the case, `count` rounds."""
     ours.ask(what="drop")
     for name, case in cases.items():
@@ -96,11 +97,6 @@ def slope(sizes, times) -> float:
     middle, level = statistics.fmean(x), statistics.fmean(y)
     above = math.fsum((a - middle) * (b - level) for a, b in zip(x, y, strict=True))
     return above / math.fsum((a - middle) ** 2 for a in x)
-
-
-def _ordered(values) -> Ratio:
-    """Median and interval of figures which are no ratios."""
-    return ratio(values, [1.0] * len(values))
 
 
 def _row(measure: str, cell: str, found: Ratio, bounds, detail: str) -> dict:

@@ -43,7 +43,7 @@ def start(csv=None, quick: bool = False) -> list[dict]:
     """
     rows = []
     with Report(csv, COLUMNS) as report, tempfile.TemporaryDirectory() as scratch:
-        report.describe({name: value for name, value in provenance.versions().items() if value})
+        report.describe(provenance.versions())
         report.begin("seconds of whole processes", HEADINGS)
         for measure, found, cpu, goal, detail in _measured(Path(scratch), quick):
             met = "yes" if found <= goal else "?" if cpu <= goal else "NO"

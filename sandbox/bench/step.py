@@ -13,19 +13,13 @@ import statistics
 from sandbox.bench.data import GATES
 from sandbox.bench.peers import Peers, parse_against
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, goal_met, parted, ratio, rounds
+from sandbox.bench.turns import NONE, Ratio, against_ours, goal_met, ratio, rounds
 
-__all__ = ["CASES", "GATES", "QUICK", "fill", "goals", "operations", "step"]
+__all__ = ["CASES", "NAMES", "QUICK", "compared", "fill", "goals", "operations", "step"]
 
-SIZES = {
-    "rnn": [(2, 32, 1, 100), (2, 128, 1, 100), (2, 32, 32, 100), (2, 64, 32, 100), (2, 128, 32, 100),
-            (2, 256, 64, 100), (512, 512, 64, 100)],
-    "gru": [(2, 32, 1, 100), (2, 128, 1, 100), (2, 32, 32, 100), (2, 64, 32, 100), (2, 128, 32, 100),
-            (2, 256, 64, 100), (512, 512, 64, 100)],
-    "lstm": [(2, 32, 1, 100), (2, 128, 1, 100), (2, 32, 32, 100), (2, 64, 32, 100), (2, 128, 32, 100),
-             (2, 256, 64, 100), (512, 512, 64, 100)],
-}  # fmt: skip
-CASES = [dict(zip("DHBT", size, strict=True), cell=cell) for cell, sizes in SIZES.items() for size in sizes]
+SIZES = [(2, 32, 1, 100), (2, 128, 1, 100), (2, 32, 32, 100), (2, 64, 32, 100), (2, 128, 32, 100),
+         (2, 256, 64, 100), (512, 512, 64, 100)]  # fmt: skip
+CASES = [dict(zip("DHBT", size, strict=True), cell=cell) for cell in GATES for size in SIZES]
 QUICK = [dict(zip("DHBT", size, strict=True), cell="rnn") for size in ((2, 4, 1, 5), (2, 64, 32, 3))]
 NAMES = ("ours", "ours2", "torch1", "torch2", "jax")
 COLUMNS = ("bench", "cell", "D", "H", "B", "T", *(f"{name}_s" for name in NAMES), "fastest", "ratio", "ratio_low",
@@ -126,26 +120,27 @@ def _measured(case, peers: Peers, count: int, seconds: float) -> dict:
     measures["peak"] = lambda: peers.ours.measure("peak", min(seconds, 0.05))
     found = rounds(measures, count)
     limits = [seconds * operations(case) / 1e9 for seconds in found.pop("peak")]
-    _, ratios = parted(found)
-    fastest = min(ratios, key=lambda name: ratios[name].median, default=None)
-    of_limit, best = ratio(limits, found["ours"]), ratios.get(fastest, Ratio(float("nan")))
+    ratios, fastest = against_ours(found)
+    of_limit, best = ratio(limits, found["ours"]), ratios.get(fastest, NONE)
     two = ratio(found["ours"], found["ours2"]) if "ours2" in found else None
     return {
         "bench": "step", **case, **{f"{name}_s": statistics.median(values) for name, values in found.items()},
-        "fastest": fastest or "", "ratio": best.median, "ratio_low": best.low, "ratio_high": best.high,
-        "verdict": best.verdict if fastest else "-",
-        **({"two_threads": two.median, "two_threads_low": two.low, "two_threads_high": two.high} if two else {}),
-        "limit_s": statistics.median(limits),
-        "of_limit": of_limit.median, "of_limit_low": of_limit.low, "of_limit_high": of_limit.high,
+        "fastest": fastest, **best.columns("ratio"), "verdict": best.verdict if fastest else "-",
+        **(two.columns("two_threads") if two else {}), "limit_s": statistics.median(limits),
+        **of_limit.columns("of_limit"),
         "goals": ", ".join(f"{name} {met}" for name, met in goals(case, ratios, of_limit, two).items()),
         "waited": peers.waited(),
     }  # fmt: skip
 
 
-def _texts(row) -> list[str]:
-    best = Ratio(row["ratio"], row["ratio_low"], row["ratio_high"])
+def compared(row) -> list[str]:
+    """The times of all, how many times ours the fastest of the others takes, and which that is, as texts."""
     times = [f"{1000 * row[f'{name}_s']:.3g}" if f"{name}_s" in row else "-" for name in NAMES]
     verdict = f"{row['verdict']} {row['fastest']}" if row["verdict"] not in "~-" else row["verdict"]
-    return [row["cell"], *(str(row[name]) for name in "DHBT"), *times, str(best) if row["fastest"] else "-", verdict,
+    return [*times, str(Ratio.of(row, "ratio")) if row["fastest"] else "-", verdict]
+
+
+def _texts(row) -> list[str]:
+    return [row["cell"], *(str(row[name]) for name in "DHBT"), *compared(row),
             f"{row['two_threads']:.2f}" if "two_threads" in row else "-",
             f"{1000 * row['limit_s']:.3g}", f"{row['of_limit']:.0%}", row["goals"], row["waited"]]  # fmt: skip

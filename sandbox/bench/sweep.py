@@ -13,7 +13,6 @@ Five measurements, each against its goal:
 
 from __future__ import annotations
 
-import csv as csv_format
 import json
 import os
 import shutil
@@ -29,12 +28,12 @@ from pathlib import Path
 from sandbox import provenance
 from sandbox.bench.job import PLAN, write_start
 from sandbox.bench.peers import LIBRARIES, environment, installed, parse_against
+from sandbox.bench.table import Report
 from sandbox.bench.turns import ratio
 from sandbox.errors import UsageError
 from sandbox.experiment import from_source
 from sandbox.results import RunWriter
 from sandbox.study import Spread, carry_out, plan
-from sandbox.workers import default_jobs
 
 __all__ = ["sweep"]
 
@@ -46,7 +45,8 @@ def tiny(scale, seed):
     """A point that does next to nothing."""
     return {"product": scale * seed, "third": seed / 3}, {"line": {"x": [0, 1, 2], "y": [0.0, scale, 2 * scale]}}
 '''
-COLUMNS = ("measure", "figure", "unit", "goal", "met", "detail")
+COLUMNS = ("bench", "measure", "figure", "unit", "goal", "met", "detail")
+HEADINGS = [("measure", -24), ("figure", 8), ("unit", -13), ("goal", 6), ("met", -3), ("detail", -1)]
 
 
 def sweep(csv=None, against: str | None = None, quick: bool = False) -> list[dict]:
@@ -55,7 +55,7 @@ def sweep(csv=None, against: str | None = None, quick: bool = False) -> list[dic
     Parameters
     ----------
     csv : path, optional
-        File to write the rows to as well, with the machine's description in every row.
+        File for the rows, with the machine's description in every one.
     against : str, optional
         Libraries that do the same trainings in two processes, with commas; PyTorch by default, `none` for none.
     quick : bool
@@ -67,26 +67,15 @@ def sweep(csv=None, against: str | None = None, quick: bool = False) -> list[dic
         When the CSV cannot be written.
     """
     libraries = ["torch"] if against is None else parse_against(against)
-    machine = f"{provenance.cpu_name()}, {default_jobs()} cores"
-    print(machine, flush=True)
-    print(f"{'measure':24}{'figure':>10} {'unit':14}{'goal':>8}  met", flush=True)
     rows = []
-    with tempfile.TemporaryDirectory() as scratch:
+    with Report(csv, COLUMNS) as report, tempfile.TemporaryDirectory() as scratch:
+        report.describe(provenance.versions() | installed())
+        report.begin("sweeps: what they cost beside their points", HEADINGS)
         for row in _measured(Path(scratch), libraries, quick):
             rows.append(row)
-            missing = row["figure"] is None
-            met = "-" if missing else "yes" if row["met"] else "NO"
-            figure = f"{'-':>10}" if missing else f"{row['figure']:10.3g}"
-            figures = f"{figure} {row['unit']:14}{row['goal']:>8}  {met:3}"
-            print(f"{row['measure']:24}{figures} {row['detail']}".rstrip(), flush=True)
-    if csv is not None:
-        try:
-            with open(csv, "w", newline="") as file:
-                writer = csv_format.DictWriter(file, [*COLUMNS, "machine"], lineterminator="\n")
-                writer.writeheader()
-                writer.writerows(row | {"machine": machine} for row in rows)
-        except OSError as error:
-            raise UsageError(f"--csv must be a file that can be written, got {csv} ({error.strerror})") from error
+            figure = "-" if row["figure"] is None else f"{row['figure']:.3g}"
+            report.row([row["measure"], figure, *(row[name] for name in ("unit", "goal", "met", "detail"))], row,
+                       row["met"] == "NO")  # fmt: skip
     return rows
 
 
@@ -100,11 +89,12 @@ def _measured(scratch: Path, libraries: list[str], quick: bool) -> Iterator[dict
     yield _comparing(scratch, 2000 if quick else 500_000)
 
 
-def _row(measure: str, figure: float, unit: str, goal: str, detail: str) -> dict:
-    """Return a row; a goal is a bound such as ``<= 2`` or ``>= 1.8``."""
+def _row(measure: str, figure: float | None, unit: str, goal: str, detail: str) -> dict:
+    """Return a row; a goal is a bound such as ``<= 2`` or ``>= 1.8``, figures that are missing are None."""
     sense, bound = goal.split()
-    met = figure <= float(bound) if sense == "<=" else figure >= float(bound)
-    return dict(zip(COLUMNS, (measure, figure, unit, goal, met, detail), strict=True))
+    is_met = figure is not None and (figure <= float(bound) if sense == "<=" else figure >= float(bound))
+    met = "-" if figure is None else "yes" if is_met else "NO"
+    return dict(zip(COLUMNS, ("sweep", measure, figure, unit, goal, met, detail), strict=True))
 
 
 def _overhead(scratch: Path, jobs: int, quick: bool) -> dict:
@@ -136,8 +126,7 @@ def _against(library: str, scratch: Path, quick: bool) -> dict:
     """The same trainings by our workers and in two processes of another library; no figure without it."""
     measure, unit = f"{LIBRARIES[library]} to ours, jobs 2", "times as fast"
     if library not in installed():
-        return {"measure": measure, "figure": None, "unit": unit, "goal": ">= 4", "met": None,
-                "detail": f"{LIBRARIES[library]} is not installed"}  # fmt: skip
+        return _row(measure, None, unit, ">= 4", f"{LIBRARIES[library]} is not installed")
     T, updates, seeds = (10, 3, 2) if quick else (50, 300, 40)
     recipe = PLAN["recipe"] | {"updates": updates}
     plans = []

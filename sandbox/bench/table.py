@@ -1,4 +1,4 @@
-"""Tables of figures, row by row as they are measured: Rich on a terminal, plain columns in a pipe, and CSV."""
+"""Tables of figures, row by row as they are measured: in colours on a terminal, plain in a pipe, and CSV."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Report:
         self.stack, self.stream, self.writer = contextlib.ExitStack(), sys.stdout, None
         self.machine = f"{provenance.cpu_name()}, {os.cpu_count()} cores"
         self.versions = "python " + provenance.versions()["python"]
-        self.console = self.live = self.table = None
+        self.console = self.status = None
         if self.stream.isatty():
             from rich.console import Console
 
@@ -72,51 +72,38 @@ class Report:
             error.args = (f"the rows measured so far are in {self.file.name}",)
         self.stack.close()
 
-    def describe(self, versions: Mapping[str, str]) -> None:
-        """Say what is measured on, with which versions."""
-        self.versions = ", ".join(f"{name} {value}" for name, value in versions.items())
+    def describe(self, versions: Mapping[str, str | None]) -> None:
+        """Say what is measured on, with which versions of what is there."""
+        self.versions = ", ".join(f"{name} {value}" for name, value in versions.items() if value)
         now = time.strftime("%Y-%m-%d %H:%M")
         self.line(f"{self.machine}; {self.versions}; {now}, load {load()}", "dim")
 
     def line(self, text: str, style: str | None = None) -> None:
-        """Print one line, below the table if there is one."""
+        """Print one line; a terminal may break it, nothing is cut off."""
         self.end()
         if self.console:
-            self.console.print(text, style=style)
+            self.console.print(text, style=style, soft_wrap=True)
         else:
             print(text, file=self.stream, flush=True)
 
     def say(self, text: str) -> None:
-        """Show what is being measured, on a terminal, until the next line or table."""
-        if self.console and self.live is None:
-            self.live = self.console.status(text)
-            self.live.start()
+        """Show what is being measured, on a terminal, until the next line."""
+        if self.console and self.status is None:
+            self.status = self.console.status(text)
+            self.status.start()
         elif self.console:
-            self.live.update(text)
+            self.status.update(text)
 
     def begin(self, title: str, headings: Sequence[tuple[str, int]]) -> None:
         """Start a table: its columns' headings and widths, negative for text, which is aligned to the left."""
         self.line("")
         self.line(title, "bold")
         self.headings = headings
-        if self.console:
-            from rich.live import Live
-            from rich.table import Table
-
-            self.table = Table(box=None, pad_edge=False)
-            for heading, width in headings:
-                self.table.add_column(heading, justify="left" if width < 0 else "right", no_wrap=True)
-            self.live = Live(self.table, console=self.console, refresh_per_second=4, vertical_overflow="visible")
-            self.live.start()
-        else:
-            print(self._aligned([heading for heading, _ in headings]), file=self.stream, flush=True)
+        self.line(self._aligned([heading for heading, _ in headings]), "bold")
 
     def row(self, texts: Sequence[str], figures: Mapping | None = None, missed: bool = False) -> None:
         """Add a row to the table, and its figures to the CSV."""
-        if self.console:
-            self.table.add_row(*texts, style="yellow" if missed else None)
-        else:
-            print(self._aligned(texts), file=self.stream, flush=True)
+        self.line(self._aligned(texts), "yellow" if missed else None)
         if figures is not None:
             self.record(figures)
 
@@ -129,10 +116,10 @@ class Report:
             self.file.flush()
 
     def end(self) -> None:
-        """Finish the table."""
-        if self.live:
-            self.live.stop()
-            self.live = None
+        """Take away what `say` shows."""
+        if self.status:
+            self.status.stop()
+            self.status = None
 
     def _aligned(self, texts: Sequence[str]) -> str:
         cells = (f"{text:<{-width}}" if width < 0 else f"{text:>{width}}"

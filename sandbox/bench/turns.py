@@ -15,7 +15,7 @@ import statistics
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-__all__ = ["Ratio", "goal_met", "ratio", "rounds"]
+__all__ = ["NONE", "Ratio", "against_ours", "goal_met", "of_median", "ratio", "rounds"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,15 @@ class Ratio:
             return f"{self.median:.3g}"
         return f"{self.median:.3g} [{self.low:.3g} {self.high:.3g}]"
 
+    @classmethod
+    def of(cls, row: Mapping, name: str) -> Ratio:
+        """Return what `columns` made of one."""
+        return cls(row[name], row[f"{name}_low"], row[f"{name}_high"])
+
+    def columns(self, name: str) -> dict[str, float | None]:
+        """Return median and interval as columns of a table."""
+        return {name: self.median, f"{name}_low": self.low, f"{name}_high": self.high}
+
     @property
     def verdict(self) -> str:
         """How many times as fast, or how many times slower; `~` where the interval contains 1, or where there is none.
@@ -45,12 +54,20 @@ class Ratio:
         return f"{self.median:.1f}x" if self.median > 1 else f"slower {1 / self.median:.1f}x"
 
 
+NONE = Ratio(math.nan)  # where there is nothing to compare with
+
+
 def ratio(above: Sequence[float], below: Sequence[float]) -> Ratio:
     """The ratio of two columns of figures, round by round."""
     found = sorted(a / b for a, b in zip(above, below, strict=True))
     k = _order(len(found))
     ends = (found[k - 1], found[-k]) if k else (None, None)
     return Ratio(statistics.median(found), *ends)
+
+
+def of_median(figures: Sequence[float]) -> Ratio:
+    """Median and interval of figures which are no ratios."""
+    return ratio(figures, [1.0] * len(figures))
 
 
 def _order(n: int) -> int:
@@ -74,17 +91,19 @@ def rounds(measures: Mapping[str, Callable[[], float]], count: int) -> dict[str,
     return found
 
 
-def parted(found: Mapping[str, Sequence[float]]) -> tuple[str, dict[str, Ratio]]:
-    """Which of this project's processes (`ours...`) is the fastest, and how many times its figures the others' are.
+def against_ours(found: Mapping[str, Sequence[float]]) -> tuple[dict[str, Ratio], str]:
+    """How many times the figures of the fastest of this project's processes (`ours...`) those of the others are.
 
     Returns
     -------
-    own : str
     ratios : dict of Ratio
         Of all that are not this project's, by name.
+    fastest : str
+        The name of the least of them; empty where there is none.
     """
     own = min((name for name in found if name.startswith("ours")), key=lambda name: statistics.median(found[name]))
-    return own, {name: ratio(values, found[own]) for name, values in found.items() if not name.startswith("ours")}
+    ratios = {name: ratio(values, found[own]) for name, values in found.items() if not name.startswith("ours")}
+    return ratios, min(ratios, key=lambda name: ratios[name].median, default="")
 
 
 def goal_met(found: Ratio | None, bound: float) -> str:

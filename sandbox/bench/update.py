@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import statistics
 
+from sandbox.bench.data import GATES
 from sandbox.bench.peers import Peers, parse_against
-from sandbox.bench.step import NAMES, fill
+from sandbox.bench.step import NAMES, compared, fill
 from sandbox.bench.table import Report
-from sandbox.bench.turns import Ratio, goal_met, parted, ratio, rounds
+from sandbox.bench.turns import NONE, Ratio, against_ours, goal_met, ratio, rounds
 
 __all__ = ["CASES", "QUICK", "update"]
 
 SIZES = [(1, 1, 2), (16, 32, 50), (32, 32, 100), (64, 32, 100), (128, 32, 100), (256, 64, 100)]
-CASES = [dict(zip("HBT", size, strict=True), cell=cell, D=2) for cell in ("rnn", "gru", "lstm") for size in SIZES]
+CASES = [dict(zip("HBT", size, strict=True), cell=cell, D=2) for cell in GATES for size in SIZES]
 QUICK = [dict(zip("HBT", size, strict=True), cell="rnn", D=2) for size in ((1, 1, 2), (64, 4, 4))]
 COLUMNS = ("bench", "cell", "D", "H", "B", "T", *(f"{name}_s" for name in NAMES), "step_s", "over_step",
            "over_step_low", "over_step_high", "fastest", "ratio", "ratio_low", "ratio_high", "verdict", "python_s",
@@ -61,13 +62,11 @@ def _measured(case, peers: Peers, count: int, seconds: float) -> dict:
         measures["longer"] = lambda: ours.measure("longer", seconds)
     found = rounds(measures, count)
     alone, longer = found.pop("step"), found.pop("longer", None)
-    _, ratios = parted(found)
-    fastest = min(ratios, key=lambda name: ratios[name].median, default=None)
-    best, over = ratios.get(fastest, Ratio(float("nan"))), ratio(found["ours"], alone)
+    ratios, fastest = against_ours(found)
+    best = ratios.get(fastest, NONE)
     row = {"bench": "update", **case, **{f"{name}_s": statistics.median(values) for name, values in found.items()},
-           "step_s": statistics.median(alone), "over_step": over.median, "over_step_low": over.low,
-           "over_step_high": over.high, "fastest": fastest or "", "ratio": best.median, "ratio_low": best.low,
-           "ratio_high": best.high, "verdict": best.verdict if fastest else "-", "goals": "",
+           "step_s": statistics.median(alone), **ratio(found["ours"], alone).columns("over_step"),
+           "fastest": fastest, **best.columns("ratio"), "verdict": best.verdict if fastest else "-", "goals": "",
            "waited": peers.waited()}  # fmt: skip
     if smallest:
         python = [short - (long - short) / 100 * case["T"] for short, long in zip(found["ours"], longer, strict=True)]
@@ -79,10 +78,6 @@ def _measured(case, peers: Peers, count: int, seconds: float) -> dict:
 
 
 def _texts(row) -> list[str]:
-    best = Ratio(row["ratio"], row["ratio_low"], row["ratio_high"])
-    over = Ratio(row["over_step"], row["over_step_low"], row["over_step_high"])
-    times = [f"{1000 * row[f'{name}_s']:.3g}" if f"{name}_s" in row else "-" for name in NAMES]
-    verdict = f"{row['verdict']} {row['fastest']}" if row["verdict"] not in "~-" else row["verdict"]
     python = f"{1e6 * row['python_s']:.0f}" if "python_s" in row else ""
-    return [row["cell"], *(str(row[name]) for name in "HBT"), *times, str(best) if row["fastest"] else "-", verdict,
-            f"{1000 * row['step_s']:.3g}", str(over), python, row["goals"], row["waited"]]  # fmt: skip
+    return [row["cell"], *(str(row[name]) for name in "HBT"), *compared(row), f"{1000 * row['step_s']:.3g}",
+            str(Ratio.of(row, "over_step")), python, row["goals"], row["waited"]]  # fmt: skip

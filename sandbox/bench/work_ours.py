@@ -9,7 +9,7 @@ import numpy as np
 
 from sandbox import provenance, tasks, threads
 from sandbox.bench import data
-from sandbox.bench.gemm import CHAINS, _fma_chains
+from sandbox.bench.gemm import CHAINS, fma_chains
 from sandbox.jit import COMPILED, registers
 from sandbox.kernels import scan, weights
 from sandbox.layers import Layer, bodies
@@ -183,7 +183,7 @@ def peak(case):
 
     def run(times):
         for _ in range(times):
-            _fma_chains(out, half, chain)
+            fma_chains(out, half, chain)
 
     return run
 

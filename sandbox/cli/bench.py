@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib
+
 import click
 
 from sandbox.cli.frame import Commands
@@ -25,99 +27,41 @@ def bench_group(ctx):
         raise UsageError(f"the name of what to measure must be given, got nothing (choose from: {names})")
 
 
-@bench_group.command("gemm")
-@click.option("--dtype", type=click.Choice(["float32", "float64"]), help="one type instead of both")
-@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="time to spend on each shape")
-@CSV
-def bench_gemm_command(**options):
-    """Matrix product: the kernel against np.dot and against the peak of the machine."""
-    from sandbox.bench.gemm import gemm
+def _measure(name: str, text: str, *options) -> None:
+    """Add the command for the function of this name in its module of `sandbox.bench`; options are its arguments."""
 
-    gemm(**{name: value for name, value in options.items() if value is not None})
+    def run(**given):
+        function = getattr(importlib.import_module(f"sandbox.bench.{name}"), name)
+        function(**{option: value for option, value in given.items() if value is not None})
 
-
-@bench_group.command("step")
-@AGAINST
-@QUICK
-@CSV
-def bench_step_command(against, quick, csv):
-    """Forward and backward pass of one layer, against PyTorch, JAX and the limit of the machine."""
-    from sandbox.bench.step import step
-
-    step(csv, against, quick)
+    command = bench_group.command(name, help=text)(run)
+    for option in options:
+        option(command)
 
 
-@bench_group.command("parts")
-@QUICK
-@CSV
-def bench_parts_command(quick, csv):
-    """Where a forward and backward pass spends its time, and how near to the machine's peak each part is."""
-    from sandbox.bench.parts import parts
-
-    parts(csv, quick)
-
-
-@bench_group.command("update")
-@AGAINST
-@QUICK
-@CSV
-def bench_update_command(against, quick, csv):
-    """One training update: new batch, pass, clipping, Adam; against the pass alone, PyTorch and JAX."""
-    from sandbox.bench.update import update
-
-    update(csv, against, quick)
-
-
-@bench_group.command("job")
-@AGAINST
-@QUICK
-@CSV
-def bench_job_command(against, quick, csv):
-    """A whole training in a process of its own, until the task is solved: against PyTorch and JAX."""
-    from sandbox.bench.job import job
-
-    job(csv, against, quick)
-
-
-@bench_group.command("start")
-@QUICK
-@CSV
-def bench_start_command(quick, csv):
-    """Seconds until there is help, a first kernel, and all kernels from an empty cache."""
-    from sandbox.bench.start import start
-
-    start(csv, quick)
-
-
-@bench_group.command("scaling")
-@QUICK
-@CSV
-def bench_scaling_command(quick, csv):
-    """Time against steps and sequences, memory, checkpoints, float64 against float32."""
-    from sandbox.bench.scaling import scaling
-
-    scaling(csv, quick)
-
-
-@bench_group.command("crossover")
-@QUICK
-@CSV
-def bench_crossover_command(quick, csv):
-    """Time and memory of recurrent layers and self-attention against the length of the sequence."""
-    from sandbox.bench.crossover import crossover
-
-    crossover(csv, quick)
-
-
-@bench_group.command("sweep")
-@click.option("--against", metavar="LIST", help="who does the same trainings: torch, jax, none  [default: torch]")
-@QUICK
-@CSV
-def bench_sweep_command(against, quick, csv):
-    """Sweeps: overhead per point, two workers against one and against PyTorch, listing and comparing large results."""
-    from sandbox.bench.sweep import sweep
-
-    sweep(csv, against, quick)
-
+_measure(
+    "gemm", "Matrix product: the kernel against np.dot and against the peak of the machine.",
+    click.option("--dtype", type=click.Choice(["float32", "float64"]), help="one type instead of both"),
+    click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="time to spend on each shape"),
+    CSV,
+)  # fmt: skip
+_measure("step", "Forward and backward pass of one layer, against PyTorch, JAX and the limit of the machine.",
+         AGAINST, QUICK, CSV)  # fmt: skip
+_measure("parts", "Where a forward and backward pass spends its time, and how near to the machine's peak each part is.",
+         QUICK, CSV)  # fmt: skip
+_measure("update", "One training update: new batch, pass, clipping, Adam; against the pass alone, PyTorch and JAX.",
+         AGAINST, QUICK, CSV)  # fmt: skip
+_measure("job", "A whole training in a process of its own, until the task is solved: against PyTorch and JAX.",
+         AGAINST, QUICK, CSV)  # fmt: skip
+_measure("start", "Seconds until there is help, a first kernel, and all kernels from an empty cache.", QUICK, CSV)
+_measure("scaling", "Time against steps and sequences, memory, checkpoints, float64 against float32.", QUICK, CSV)
+_measure("crossover", "Time and memory of recurrent layers and self-attention against the length of the sequence.",
+         QUICK, CSV)  # fmt: skip
+_measure(
+    "sweep",
+    "Sweeps: overhead per point, two workers against one and against PyTorch, listing and comparing large results.",
+    click.option("--against", metavar="LIST", help="who does the same trainings: torch, jax, none  [default: torch]"),
+    QUICK, CSV,
+)  # fmt: skip
 
 COMMANDS = (bench_group,)

@@ -57,8 +57,10 @@ def _facts(name: str) -> dict[str, str]:
         fetched = "not needed" if there else "missing"
     elif there and not fetching.fetched(archive):
         fetched = "installed"
-    facts = (archive.label, archive.megabytes) if archive else ("-", "-")
-    return dict(zip(COLUMNS, (name, *facts, declared.licence, fetched, declared.holds, declared.beat), strict=True))
+    facts, licence = (archive.label, archive.megabytes) if archive else ("-", "-"), declared.licence
+    if archive and not licence.startswith(archive.licence):
+        licence = f"{licence} (package {archive.licence})"
+    return dict(zip(COLUMNS, (name, *facts, licence, fetched, declared.holds, declared.beat), strict=True))
 
 
 @data_group.command("path", short_help="Print the folder of all archives.")

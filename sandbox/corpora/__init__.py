@@ -34,8 +34,6 @@ class Corpus:
         The simple method that a network must beat.
     rival_score : float
         What it reaches, in the task's score or what the file's docstring says.
-    better : {"higher", "lower"}
-        Which scores are better.
     facts : dict
         What an experiment needs beside: alphabets, units, tests of its own.
     """
@@ -44,13 +42,7 @@ class Corpus:
     label: str
     rival: str = ""
     rival_score: float = float("nan")
-    better: str = "higher"
     facts: Mapping = field(default_factory=dict)
-
-    def verdict(self, score: float) -> str:
-        """Whether a score beats the simple method's: `beats naive Bayes`, `below naive Bayes`."""
-        beaten = score > self.rival_score if self.better == "higher" else score < self.rival_score
-        return f"{'beats' if beaten else 'does not beat'} {self.rival}" if self.rival else ""
 
 
 def available() -> list[str]:

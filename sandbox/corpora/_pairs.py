@@ -17,7 +17,7 @@ from sandbox.shapes import evenly, split, transduction
 
 __all__ = ["RESERVED", "corpus_of"]
 
-RIVAL = "letter between two"  # `letters.rules`
+RIVAL = "letter in context"  # `letters.rules`
 RESERVED = ("<end>", "<start>")  # of a target's alphabet, at END and START
 
 

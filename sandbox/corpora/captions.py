@@ -5,8 +5,8 @@ that are the same one is kept. Names with a word that occurs less than three tim
 is held out; since every name stands for one picture, so are their names: what must be learned is words and how they are
 put together. The score is what a word costs, in bits, the end of a name counted as a word.
 
-The rival are trigrams of words (`_trigrams`), which do not see the picture. Beside it stands, with its word error rate
-(edits to the name, by its words), the name of the nearest picture (Euclidean), which is never exact.
+The rival are trigrams of words (`sandbox.rivals.trigrams`), which do not see the picture. Beside it stands, with its
+word error rate (edits to the name, by its words), the name of the nearest picture (Euclidean), which is never exact.
 """
 
 from collections import Counter
@@ -65,7 +65,7 @@ def corpus(path=None, most: int | None = None) -> Corpus:
              "reference": exact}  # fmt: skip
     model = Trigrams([codes[row] for row in learned], len(symbols))
     rival = bits([model.cost(codes[row]) for row in held_out], [codes[row] for row in held_out])
-    return Corpus(task, found.label, "trigrams", rival, "lower", facts)
+    return Corpus(task, found.label, "trigrams", rival, facts=facts)
 
 
 def nearest(points: np.ndarray, others: np.ndarray) -> np.ndarray:

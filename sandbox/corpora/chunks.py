@@ -3,7 +3,7 @@
 Source: `chunks`, sentences of the Wall Street Journal with part of speech and chunk (CoNLL-2000, as libwapiti has it),
 or a CoNLL file of one's own. Division: the source's own, 823 sentences to learn from and 77 held out: a demonstration.
 Rival: each word's most frequent tag, of a new word that of most words; of phrases, each part of speech's. The fact
-`spelled` is as of `roles`.
+`spelled` and `neighbours` are as of `roles`.
 """
 
 from sandbox import data

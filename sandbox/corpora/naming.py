@@ -3,8 +3,8 @@
 Source: surnames by language, in small letters. A fifth of all is held out. The score is what a letter costs, in bits,
 the end of a name counted as a letter: the negative log-likelihood of the names that are held out.
 
-The rival are trigrams, one model for each language (`_trigrams`). The same models are the judge of names that a network
-writes: the language under which a name is most probable.
+The rival are trigrams, one model for each language (`sandbox.rivals.trigrams`). The same models are the judge of names
+that a network writes: the language under which a name is most probable.
 """
 
 import unicodedata
@@ -61,4 +61,4 @@ def corpus(path=None, most: int | None = 2000) -> Corpus:
     facts = {"symbols": symbols, "prompts": prompts, "titles": [languages[prompt[0]] for prompt in prompts],
              "right": lambda number, name: judge(name) == prompts[number][0], "rival_error": None,
              "between": "", "longest": max(map(len, codes)), "reference": judged}  # fmt: skip
-    return Corpus(task, found.label, "trigrams", rival, "lower", facts)
+    return Corpus(task, found.label, "trigrams", rival, facts=facts)

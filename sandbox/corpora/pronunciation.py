@@ -4,8 +4,9 @@ Source: the CMU Pronouncing Dictionary, words of the letters a to z and the apos
 by word, four fifths to learn from, by its first pronunciation; of a word that is held out any listed one is right. The
 score is the share of words that are right (word accuracy), beside the phone error rate.
 
-The rival is `letters.rules`: what each letter most often stands for between its two neighbours. A GRU encoder-decoder
-with attention is published with 28.7 % of words wrong and a phone error rate of 5.8 %, on another division.
+The rival is `sandbox.rivals.letters.rules`: what each letter most often stands for among those around it. A GRU
+encoder-decoder with attention is published with 28.7 % of words wrong and a phone error rate of 5.8 %, on another
+division.
 """
 
 from sandbox import data

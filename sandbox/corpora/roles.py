@@ -5,7 +5,8 @@ line, those longer than 64 tokens in pieces. Division: a fifth of the files at r
 Scored are identifiers alone: what is an operator, a keyword, a number or a string can be read off the token. Rival:
 each token's most frequent role; of a new one that of most identifiers. Of the identifiers held out, a quarter was never
 learned: a network reads rare ones by their spelling (`sandbox.spelling`). The fact `spelled` is what the most frequent
-tag gets right if it is told no more and no less than the network, which leaves context as the only difference.
+tag gets right if it is told no more and no less than the network, which leaves context as the only difference;
+`neighbours` is what naive Bayes makes of a token and those before and behind it, told the same.
 """
 
 import numpy as np
@@ -66,7 +67,21 @@ def tagged(name, found, sentences, tags, parts, least, plain=()) -> Corpus:
         [rows[row] for row in learned], [codes[row] for row in learned], [rows[row] for row in held_out], unseen))
         for rows in (sentences, [row.tolist() for row in words]))  # fmt: skip
     seen = counts[wanted]
+    around = [[each for row in rows for each, tag in zip(neighbours(words[row]), codes[row].tolist(), strict=True)
+               if counts[tag]] for rows in parts]  # fmt: skip
+    beside = rivals.naive_bayes(around[0], known[counts[known]], around[1])
     facts = {"alphabet": alphabet, "classes": classes, "spelled": rivals.right(spelled[seen], wanted[seen]),
+             "neighbours": rivals.right(beside, wanted[seen]),
              "rival_all": rivals.right(guessed, wanted) if plain else None,
              "majority": rivals.majority(known[counts[known]], wanted[seen])}  # fmt: skip
     return Corpus(task, found.label, "most frequent tag", rivals.right(guessed[seen], wanted[seen]), facts=facts)
+
+
+def neighbours(words: np.ndarray) -> list[tuple[str, ...]]:
+    """Each token of a sentence (T,) with the ones before and behind it, which are other symbols there than in place.
+
+    >>> neighbours(np.array([7, 5]))
+    [('<', '7', '>5'), ('<7', '5', '>')]
+    """
+    wide = ["", *map(str, words.tolist()), ""]
+    return [(f"<{before}", here, f">{behind}") for before, here, behind in zip(wide, wide[1:], wide[2:], strict=False)]

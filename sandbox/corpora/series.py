@@ -69,7 +69,7 @@ def corpus(source="seattle", csv=None, column=None, lags=LAGS) -> Corpus:
     facts = {"series": series, "ridge": fitted, "ridge_score": linear, "unit": unit,
              "tried": _task(source, series.learned())}  # fmt: skip
     rival = "the same again" if series.naive else "a random walk"
-    return Corpus(_task(source, series), label, rival, naive, "lower", facts)
+    return Corpus(_task(source, series), label, rival, naive, facts=facts)
 
 
 def _task(source, series):
@@ -93,7 +93,7 @@ def reads(grid, settings):
         if source == "series":
             found |= {source: (_own_label(settings["csv"], settings["column"]), "")} if "csv" in settings else {}
         elif name != "mackey_glass":
-            found[name] = (data.label(name), data.note(name))
+            found |= data.told([name])
     return found
 
 
@@ -104,7 +104,7 @@ def load(source: str, csv: str | None, column: str | None) -> Corpus:
 
 
 def files(grid, settings) -> None:
-    """Refuse a file that cannot be read, or is missing: part of an experiment's `check`."""
+    """Refuse a file that cannot be read, or is missing: an experiment's `check`."""
     if "series" in grid["source"]:
         load("series", settings.get("csv"), settings.get("column"))
 

@@ -4,7 +4,7 @@ Source: names of places, languages and scripts in pycountry's catalogue, of one 
 translated rather than transliterated, so that no method gets all of them. Divided by the English name. The score is the
 share of names that are right.
 
-The rival is `letters.rules`: what each letter most often stands for between its two neighbours.
+The rival is `sandbox.rivals.letters.rules`: what each letter most often stands for among those around it.
 """
 
 import unicodedata

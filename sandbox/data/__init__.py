@@ -23,7 +23,7 @@ from sandbox.data import catalogue, fetching, members
 from sandbox.errors import IMPORT_ERRORS, UsageError, not_importable, shorten, unknown
 
 __all__ = [
-    "Found", "Source", "choose", "columns", "generator", "label", "load", "names", "note", "rows", "source", "state",
+    "Found", "Source", "choose", "columns", "generator", "label", "load", "names", "note", "rows", "source", "told",
 ]  # fmt: skip
 
 KEPT = 16  # sources whose records one process keeps
@@ -214,11 +214,6 @@ def _installed_label(archive: catalogue.Archive) -> str:
         return archive.distribution
 
 
-def state(texts: Iterable[str], paths: dict[str, str] | None = None) -> dict[str, str]:
-    """Return the label of each of these names: a point that had other data is another point."""
-    return {text: label(text, (paths or {}).get(text)) for text in texts}
-
-
 def note(text: str) -> str:
     """Return the line to print when the stand-in is used; an empty string where it is not.
 
@@ -231,6 +226,15 @@ def note(text: str) -> str:
     archive = catalogue.serving(found.name)
     why = found.missing or f"is not fetched (`sandbox data fetch {found.name}`, {archive.megabytes})"
     return f"{found.name} {why}: {label(text)} in its place"
+
+
+def told(texts: Iterable[str], path: str | os.PathLike | None = None) -> dict[str, tuple[str, str]]:
+    """Return label and note of each of these names, or of a user's file in its place: an experiment's `data`.
+
+    >>> told(["python"])["python"][1]
+    ''
+    """
+    return {text: (label(text, path), "" if path else note(text)) for text in texts}
 
 
 # Users' own files ------------------------------------------------------------------------------------------------

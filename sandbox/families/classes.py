@@ -5,8 +5,9 @@ import numpy as np
 from sandbox import corpora, data
 from sandbox.axes import Axis, Setting
 from sandbox.errors import UsageError
+from sandbox.report import Column
 
-__all__ = ["EMBEDDING", "SETTINGS", "accuracy_of_all", "check", "columns", "corpus", "load", "reads"]
+__all__ = ["EMBEDDING", "FIRST", "REST", "SETTINGS", "accuracy_of_all", "check", "columns", "corpus", "load", "reads"]
 
 # The format of a file of one's own in the place of a corpus' source; None where there is none.
 FORMATS = {"names": "tsv", "sentiment": "tsv", "digits": "mnist", "vowels": None, "roles": "conll", "chunks": "conll"}
@@ -17,6 +18,10 @@ SETTINGS = {
     "conll": Setting("conll", "roles or chunks: a token and its tag (chunks: part of speech and chunk) in each line",
                      metavar="FILE"),
 }  # fmt: skip
+# Columns of a table: what it is about, and the rest.
+FIRST = [Column("accuracy", oracle="rival", verdict=True), Column("method", "rival's method")]
+REST = [Column("majority", interval=False), Column("loss", oracle="baseline", interval=False),
+        Column("parameters", interval=False), Column("data")]  # fmt: skip
 EMBEDDING = Axis([64], kind=int, minimum=1, maximum=16_384, help="width of a symbol's vector; vectors have their own")
 
 
@@ -47,7 +52,7 @@ def reads(grid, settings) -> dict[str, tuple[str, str]]:
     """Label of each source of a grid, and a line where something stands in for it: an experiment's `data`."""
     _, own = _own(settings)
     sources = {_source(name) for name in grid["corpus"]}
-    return {name: (data.label(name, own), "" if own else data.note(name)) for name in sorted(sources)}
+    return data.told(sorted(sources), own)
 
 
 def check(grid, settings) -> None:
@@ -74,10 +79,9 @@ def check(grid, settings) -> None:
 
 def columns(fit, chosen: corpora.Corpus, model) -> dict[str, object]:
     """What a training run of a corpus came to, beside its rival."""
-    found = {"accuracy": fit.score, "rival": chosen.rival_score, "majority": chosen.facts["majority"],
-             "method": chosen.rival, "loss": fit.loss, "baseline": fit.baseline, "updates_done": fit.updates,
-             "parameters": model.vector.size, "data": chosen.label}  # fmt: skip
-    return found | ({"status": fit.status} if fit.status else {})
+    return {"accuracy": fit.score, "rival": chosen.rival_score, "majority": chosen.facts["majority"],
+            "method": chosen.rival, "loss": fit.loss, "baseline": fit.baseline, "updates_done": fit.updates,
+            "parameters": model.vector.size, "data": chosen.label, **fit.ending()}  # fmt: skip
 
 
 def accuracy_of_all(model, batches) -> float | None:

@@ -3,6 +3,7 @@
 from sandbox import corpora, data
 from sandbox.axes import Axis, Setting
 from sandbox.errors import UsageError
+from sandbox.seq2seq import ATTENTIONS
 from sandbox.seq2seq.forcing import schedule
 
 __all__ = ["ATTENTION", "FORCING", "HELD_OUT", "SETTING", "SOURCES", "check", "corpus", "load", "reads"]
@@ -10,7 +11,7 @@ __all__ = ["ATTENTION", "FORCING", "HELD_OUT", "SETTING", "SOURCES", "check", "c
 SOURCES = {"pronunciation": "cmudict", "transliteration": "transliteration", "naming": "names", "captions": "glyphs"}
 SETTING = Setting("tsv", "pairs with a tab between for one corpus; pronunciation: word, and phones with blanks "
                   "between; transliteration: name and name; naming: category and name", metavar="FILE")  # fmt: skip
-ATTENTION = Axis(["none", "dot"], kind=str, choices=("none", "dot", "general", "additive"), help="score of attention")
+ATTENTION = Axis(["none", "dot"], kind=str, choices=ATTENTIONS, help="score of attention")
 FORCING = Axis(["1"], kind=str, help="share of right decoder inputs: 1, 0.5, linear:N, linear:N:LEAST, sigmoid:K")
 HELD_OUT = Axis([2000], kind=int, minimum=1, help="most sequences that are held out")
 
@@ -27,9 +28,7 @@ def load(name: str, held_out: int, tsv: str | None):
 
 def reads(grid, settings) -> dict[str, tuple[str, str]]:
     """Label of each source of a grid, and a line where something stands in for it: an experiment's `data`."""
-    own = settings.get("tsv")
-    return {SOURCES[name]: (data.label(SOURCES[name], own), "" if own else data.note(SOURCES[name]))
-            for name in grid["corpus"]}  # fmt: skip
+    return data.told((SOURCES[name] for name in grid["corpus"]), settings.get("tsv"))
 
 
 def check(grid, settings) -> None:

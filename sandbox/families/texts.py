@@ -8,7 +8,7 @@ from sandbox.corpora._texts import MOST, SOURCES, divided
 from sandbox.errors import UsageError
 from sandbox.sources import SETTINGS
 
-__all__ = ["MOST", "SETTING", "check", "length", "load", "reads", "source", "spread"]
+__all__ = ["MOST", "SETTING", "check", "columns", "length", "load", "reads", "source", "spread"]
 
 SETTING = SETTINGS[0]  # --text FILE, which is the source text
 
@@ -62,6 +62,11 @@ def check(grid, settings, corpus: str, apart: bool = False) -> None:
         learned = len(load(corpus, "text", shortest, settings.get("text")).facts["train"])
     if apart and max(grid["seq_len"]) >= learned:
         raise UsageError(f"seq_len must be below the {learned} symbols to learn from, got {max(grid['seq_len'])}")
+
+
+def columns(fit, corpus, model) -> dict[str, object]:
+    """What all tables of language models end with."""
+    return {"parameters": model.vector.size, "updates_done": fit.updates, "data": corpus.label, **fit.ending()}
 
 
 def spread(model):

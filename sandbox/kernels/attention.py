@@ -26,7 +26,7 @@ import numpy as np
 
 from sandbox.jit import inline, kernel, lean
 from sandbox.kernels.activations import exp, tanh
-from sandbox.kernels.gemm import VECTOR_BYTES, VECTORS, call_product, pack_into, pointer
+from sandbox.kernels.gemm import PANEL_BYTES, call_product, pack_into, pointer
 
 __all__ = ["add_rows", "backward", "forward", "weights"]
 
@@ -47,7 +47,7 @@ def forward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a,
     tops, sums : (B, H, T)
         Filled with m and Z of sequences that have keys.
     """
-    T, e, wide = len(q), context.shape[2] // heads, VECTORS * VECTOR_BYTES // q.itemsize
+    T, e, wide = len(q), context.shape[2] // heads, PANEL_BYTES // q.itemsize
     panels = _panels(T, wide)
     queries, terms, s = np.empty((panels, d * wide), q.dtype), np.empty(d, q.dtype), np.zeros((CHUNK, wide), q.dtype)
     keys, turned = np.empty((CHUNK, d), q.dtype), np.empty((e, CHUNK + APART), q.dtype)
@@ -107,7 +107,7 @@ def backward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a
     da : (B, d) float64
         Of each sequence its own.
     """
-    T, e, wide = len(q), context.shape[2] // heads, VECTORS * VECTOR_BYTES // q.itemsize
+    T, e, wide = len(q), context.shape[2] // heads, PANEL_BYTES // q.itemsize
     panels, d_wide, e_wide = _panels(T, wide), _panels(d, wide) * wide, _panels(e, wide) * wide
     queries, inflow = np.empty((panels, d * wide), q.dtype), np.empty((panels, e * wide), q.dtype)
     query_rows, inflow_rows = np.zeros((panels, wide * d_wide), q.dtype), np.zeros((panels, wide * e_wide), q.dtype)
@@ -165,7 +165,7 @@ def backward(product, first, last, heads, d, scale, q, q_at, k, k_at, v, v_at, a
 @kernel
 def weights(product, d, scale, q, q_at, k, k_at, a, counts, tops, sums, w):
     """Fill w (T, B, S), zeros so far, of one head whose queries see every key, from what `forward` found."""
-    T, wide = len(q), VECTORS * VECTOR_BYTES // q.itemsize
+    T, wide = len(q), PANEL_BYTES // q.itemsize
     panels = _panels(T, wide)
     queries, terms, keys = np.empty((panels, d * wide), q.dtype), np.empty(d, q.dtype), np.empty((len(k), d), q.dtype)
     s, top, Z = np.zeros((len(k), wide), q.dtype), np.zeros(wide, q.dtype), np.zeros(wide, q.dtype)

@@ -21,9 +21,8 @@ import numpy as np
 
 from sandbox.jit import COMPILED, addressed, first_class, inline, intrinsic, kernel, lean, plain_call, types
 from sandbox.kernels.tiles import (
+    PANEL_BYTES,
     ROWS,
-    VECTOR_BYTES,
-    VECTORS,
     ahead,
     edge,
     move_panel,
@@ -31,7 +30,7 @@ from sandbox.kernels.tiles import (
     panel_width_of,
     pointer_to,
     walk,
-)  # fmt: skip
+)
 
 DEPTH = 256  # k values per block of A^T B: one packed panel block fills about half of a first-level cache
 STRIP = 8  # panels of B copied at once: longer pieces of its rows, and still in a second-level cache
@@ -40,8 +39,13 @@ TOGETHER = 16  # rows copied side by side, a panel's width at a time
 
 
 def width(dtype) -> int:
-    """Columns in one panel for a dtype: `VECTORS` vector registers."""
-    return VECTORS * VECTOR_BYTES // np.dtype(dtype).itemsize
+    """Columns in one panel for a dtype: a few vector registers."""
+    return PANEL_BYTES // np.dtype(dtype).itemsize
+
+
+def panel_shape(depth, columns, dtype):
+    """Shape (panels, depth, width) of the panels of a matrix (depth, columns)."""
+    return -(-columns // width(dtype)), depth, width(dtype)
 
 
 @lean
@@ -50,7 +54,7 @@ def pack_into(W, at, stride, depth, columns, transpose, panels, to):
 
     `at` is the flat index of the part's first element in W, `stride` the distance between W's rows.
     """
-    panel_width = VECTORS * VECTOR_BYTES // W.itemsize
+    panel_width = PANEL_BYTES // W.itemsize
     flat = W.reshape(-1)
     for first in range(0, columns, panel_width):
         wide, here = min(panel_width, columns - first), to + first * depth
@@ -96,7 +100,7 @@ def _block_product(a, rows, b, depth, c, c_row, columns):
 
 def _plain_product(a, a_row, b, depth, c, c_row, rows, columns):
     (A, a_at), (panels, at), (C, c_at) = a, b, c
-    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
+    panel_width = PANEL_BYTES // A.itemsize
     count = -(-columns // panel_width)
     W = panels.reshape(-1)[at : at + count * depth * panel_width].reshape(count, depth, panel_width)
     W = W.transpose(1, 0, 2).reshape(depth, count * panel_width)[:, :columns]
@@ -166,7 +170,7 @@ def copy_rows(source, at, stride, rows, columns, blocks, to):
 @lean
 def copy_panels(source, at, stride, rows, columns, blocks, to):
     """The right operand's blocks (P, DEPTH, width), likewise."""
-    _copy_blocks(source, at, stride, rows, columns, blocks, to, VECTORS * VECTOR_BYTES // source.itemsize, move_panel)
+    _copy_blocks(source, at, stride, rows, columns, blocks, to, PANEL_BYTES // source.itemsize, move_panel)
 
 
 @inline
@@ -203,7 +207,7 @@ def add_transposed_product(A, B, b_column, columns, C, c_column):
 def add_transposed_product_with(product, A, B, b_column, columns, C, c_column):
     """`add_transposed_product` for kernels, which are given the address of `block_product`."""
     depth, rows = A.shape
-    panel_width = VECTORS * VECTOR_BYTES // A.itemsize
+    panel_width = PANEL_BYTES // A.itemsize
     strip = STRIP * panel_width
     a_block = np.empty(block_size(rows, ROWS), A.dtype)
     b_block = np.empty(block_size(min(strip, columns), panel_width), A.dtype)
@@ -223,7 +227,7 @@ def _compiled_move(target, to, source, at):
 
 
 def _plain_move(target, to, source, at):
-    wide = VECTORS * VECTOR_BYTES // target.itemsize
+    wide = PANEL_BYTES // target.itemsize
     target[to : to + wide] = source.reshape(-1)[at : at + wide]
 
 
@@ -257,7 +261,7 @@ def pack(W, first=0, columns=None, *, transpose=False):
     """
     columns = W.shape[1] - first if columns is None else columns
     depth, wide = (columns, W.shape[0]) if transpose else (W.shape[0], columns)
-    panels = np.empty((-(-wide // width(W.dtype)), depth, width(W.dtype)), W.dtype)
+    panels = np.empty(panel_shape(depth, wide, W.dtype), W.dtype)
     pack_into(W, first, W.shape[1], depth, wide, transpose, panels.reshape(-1), 0)
     return panels
 

@@ -1,13 +1,14 @@
 """What a Transformer has between its products: layer normalisation, GELU, and tables of positions.
 
-Sums over a row are made in float64 of eight chains, as those of `kernels.reductions`; sums over rows, which are the
+Sums over a row are made in float64 in the order of `kernels.reductions`; sums over rows, which are the
 gradients of what all rows share, in float64 from the last row to the first.
 """
 
 import numpy as np
 
-from sandbox.jit import inline, kernel, lean
+from sandbox.jit import kernel, lean
 from sandbox.kernels.activations import exp, log, sigmoid, sinpi
+from sandbox.kernels.reductions import chains
 
 __all__ = ["add_positions", "fill_sines", "gelu", "gelu_backward", "gradients", "input_gradient", "normalise",
            "position_gradient"]  # fmt: skip
@@ -28,11 +29,11 @@ def normalise(first, last, x, g, b, eps, y, means, scales, room):
         row, out = x[i], y[i]
         for j in range(D):
             centred[j] = row[j]
-        mean = _total(centred) / D
+        mean = chains(centred) / D
         for j in range(D):
             centred[j] -= mean
             squares[j] = centred[j] * centred[j]
-        scale = 1.0 / np.sqrt(_total(squares) / D + eps)
+        scale = 1.0 / np.sqrt(chains(squares) / D + eps)
         means[i], scales[i] = mean, scale
         for j in range(D):
             out[j] = centred[j] * scale * g[j] + b[j]
@@ -48,7 +49,7 @@ def input_gradient(first, last, dy, x, means, scales, g, dx, room):
             u[j] = inflow[j] * g[j]
             n[j] = (row[j] - mean) * scale
             products[j] = u[j] * n[j]
-        along, common = _total(products) / D, _total(u) / D
+        along, common = chains(products) / D, chains(u) / D
         for j in range(D):
             out[j] = scale * (u[j] - common - n[j] * along)
 
@@ -64,25 +65,6 @@ def gradients(first, last, dy, x, means, scales, sums, dg, db):
             plain[j] += inflow[j]
     for j in range(last - first):
         dg[first + j], db[first + j] = along[j], plain[j]
-
-
-@inline
-def _total(x):
-    """Sum of a float64 array."""
-    s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
-    whole = x.size // 8 * 8
-    for i in range(0, whole, 8):
-        s0 += x[i]
-        s1 += x[i + 1]
-        s2 += x[i + 2]
-        s3 += x[i + 3]
-        s4 += x[i + 4]
-        s5 += x[i + 5]
-        s6 += x[i + 6]
-        s7 += x[i + 7]
-    for i in range(whole, x.size):
-        s0 += x[i]
-    return ((s0 + s4) + (s2 + s6)) + ((s1 + s5) + (s3 + s7))
 
 
 # GELU, of flat arrays

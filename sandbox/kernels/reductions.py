@@ -10,17 +10,17 @@ two, which are exact, so that neither 1e-300 nor 1e300 is lost in a square (Blue
 
 import numpy as np
 
-from sandbox.jit import float_bits, from_float_bits, kernel
+from sandbox.jit import float_bits, from_float_bits, inline, kernel
 
-__all__ = ["cosine", "dot", "linear_fit", "mean", "norm", "row_norms", "total"]
+__all__ = ["chains", "cosine", "dot", "linear_fit", "mean", "norm", "row_norms", "total"]
 
 # A sum of squares in between has lost nothing that counts: what underflowed is 2^-122 of it at most.
 SAFE_LOW, SAFE_HIGH = 2.0**-900, 2.0**1023
 
 
-@kernel
-def _chains(x):
-    """Sum of a flat array."""
+@inline
+def chains(x):
+    """Sum of a flat array: `total` for kernels."""
     s0 = s1 = s2 = s3 = s4 = s5 = s6 = s7 = 0.0
     whole = x.size // 8 * 8
     for i in range(0, whole, 8):
@@ -84,13 +84,13 @@ def _norm(x):
 @kernel
 def total(x):
     """Sum of all elements of a contiguous array of any shape."""
-    return _chains(x.ravel())
+    return chains(x.ravel())
 
 
 @kernel
 def mean(x):
     """Mean of all elements of a contiguous array of any shape; NaN for an empty one."""
-    return _chains(x.ravel()) / x.size if x.size else np.nan
+    return chains(x.ravel()) / x.size if x.size else np.nan
 
 
 @kernel

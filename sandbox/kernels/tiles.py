@@ -10,6 +10,7 @@ from sandbox.jit import cgutils, intrinsic, ir, lean, registers, types
 
 VECTOR_BYTES, REGISTERS = registers()
 VECTORS = 2  # neighbouring vectors in one panel row
+PANEL_BYTES = VECTORS * VECTOR_BYTES
 # Rows of a full tile: rows x VECTORS accumulators, VECTORS for the panel row and one or two for the broadcast.
 ROWS = 8 if REGISTERS >= 32 else 6
 
@@ -41,7 +42,7 @@ def panel_width_of(typingctx, like):
 
     def codegen(context, builder, signature, args):
         itemsize = signature.args[0].dtype.bitwidth // 8
-        return ir.Constant(ir.IntType(64), VECTORS * VECTOR_BYTES // itemsize)
+        return ir.Constant(ir.IntType(64), PANEL_BYTES // itemsize)
 
     return types.int64(like), codegen
 
@@ -53,7 +54,7 @@ def _scratch(typingctx, like):
     def codegen(context, builder, signature, args):
         scalar = args[0].type.pointee
         itemsize = signature.args[0].dtype.bitwidth // 8
-        room = cgutils.alloca_once(builder, scalar, size=ROWS * VECTORS * VECTOR_BYTES // itemsize)
+        room = cgutils.alloca_once(builder, scalar, size=ROWS * PANEL_BYTES // itemsize)
         room.align = VECTOR_BYTES
         return room
 
@@ -77,7 +78,7 @@ def _move(elements):
     return move
 
 
-move_panel, move_rows = _move(lambda itemsize: VECTORS * VECTOR_BYTES // itemsize), _move(lambda itemsize: ROWS)
+move_panel, move_rows = _move(lambda itemsize: PANEL_BYTES // itemsize), _move(lambda itemsize: ROWS)
 
 
 def _tile(rows, panels, vectors=VECTORS):

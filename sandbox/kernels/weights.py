@@ -13,9 +13,17 @@ import numpy as np
 
 from sandbox.jit import COMPILED, lean
 from sandbox.kernels import gemm
-from sandbox.kernels.gemm import block_size, call_block, copy_panels, copy_rows, pointer
-
-ROWS, DEPTH, STRIP, WIDE = gemm.ROWS, gemm.DEPTH, gemm.STRIP, gemm.VECTORS * gemm.VECTOR_BYTES
+from sandbox.kernels.gemm import (
+    DEPTH,
+    PANEL_BYTES,
+    ROWS,
+    STRIP,
+    block_size,
+    call_block,
+    copy_panels,
+    copy_rows,
+    pointer,
+)
 
 
 @lean
@@ -62,7 +70,7 @@ def settle(vector, made, biases, sums, rows, row_sums):
 
 def blocks(sources, width, dtype):
     """Room for what `gradients` copies: of the sources' rows, and of a strip of `width` columns of the tape."""
-    panel_width = WIDE // dtype.itemsize
+    panel_width = PANEL_BYTES // dtype.itemsize
     rows = sum(block_size(columns, ROWS) for columns in sources[:, 2].tolist())
     return np.empty(rows, dtype), np.empty(block_size(min(STRIP * panel_width, width), panel_width), dtype)
 
@@ -80,7 +88,7 @@ def _gradients(
         sources  (., 4)  array (0: x, 1: states), first element, width, whether `mask` (B, H) applies
         runs     (., 4)  source, array (0: vector, 1: made), first element of the gradient, distance between its rows
     """
-    panel_width = WIDE // dz.itemsize
+    panel_width = PANEL_BYTES // dz.itemsize
     rows, width, strip = dz.shape[0] * dz.shape[1], dz.shape[2] * dz.shape[3], STRIP * panel_width
     flat_x, flat_states, flat_dz = x.reshape(-1), states.reshape(-1), dz.reshape(-1)
     for k in range(rows, 0, -DEPTH):

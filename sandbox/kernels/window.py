@@ -23,7 +23,7 @@ TOGETHER = 64  # rows that all lags are added to before the next ones: they stay
 def pack(W, window, transpose, panels):
     """Fill the panels of all lags, one lag's after the other's: of W_lag (D, H), or of W_lag^T."""
     D, H = W.shape[0] // window, W.shape[1]
-    depth, columns, size = (H, D, panels.size // window) if transpose else (D, H, panels.size // window)
+    (depth, columns), size = (H, D) if transpose else (D, H), panels.size // window
     for lag in range(window):
         gemm.pack_into(W, lag * D * H, H, depth, columns, transpose, panels, lag * size)
 

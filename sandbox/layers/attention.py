@@ -13,7 +13,7 @@ from sandbox import threads
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import attention, gemm
 from sandbox.layers.dense import Dense
-from sandbox.layers.module import Module, check_array, check_lengths, check_size
+from sandbox.layers.module import Module, check_array, check_lengths, check_pass, check_size
 
 __all__ = ["SCORES", "Attention", "MultiHead"]
 
@@ -127,9 +127,7 @@ class Attention(Module):
 
         With `accumulate` gradients are added to.
         """
-        if self._pass is None:
-            raise UsageError("backward must follow a forward pass, got none")
-        arguments, tops, sums, context, work = self._pass
+        arguments, tops, sums, context, work = check_pass(self._pass)
         q, k, keys, a = (arguments[n] for n in (3, 5, 7, 9))
         B, shape = q.shape[1], (*q.shape[:2], self.key_size)
         dcontext, self._pass = check_array("dcontext", dcontext, self.dtype, shape), None
@@ -245,9 +243,7 @@ class MultiHead(Module):
         dstart : dict
             dL/dkeys and dL/dvalues of the `past` that was given; empty if there was none.
         """
-        if self._pass is None:
-            raise UsageError("backward must follow a forward pass, got none")
-        (*arguments, starts, counts), tops, sums, context, work, past = self._pass
+        (*arguments, starts, counts), tops, sums, context, work, past = check_pass(self._pass)
         dcontext, self._pass = self.output.backward(dy, accumulate=accumulate), None
         (kv, at), D = self._seen[:2], self.size
         dqkv = np.zeros((*dy.shape[:2], 3 * D), self.dtype)

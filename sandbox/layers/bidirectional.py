@@ -6,7 +6,7 @@ import numpy as np
 
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import rows
-from sandbox.layers.module import Module, check_array
+from sandbox.layers.module import Module, check_array, check_pass
 from sandbox.layers.recurrent import Trajectory
 from sandbox.layers.window import layer
 
@@ -106,9 +106,8 @@ class Bidirectional(Module):
     def backward(self, dy=None, dstates=None, *, dlast=None, inputs=True, accumulate=False):
         """dL/dx of dL/dy (T, B, O), dL/dlast (B, O) and dL/d(last states) by name, as an object with `x`; fills
         `gradients`."""
-        if self._shape is None:
-            raise UsageError("backward must follow a forward pass, got none")
-        dys, dlasts = self._parted("dy", dy, self._shape), self._parted("dlast", dlast, self._shape[1:])
+        shape = check_pass(self._shape)
+        dys, dlasts = self._parted("dy", dy, shape), self._parted("dlast", dlast, shape[1:])
         dforth, dback = _by_half(dstates)
         arguments = {"inputs": inputs, "accumulate": accumulate}
         forth = self.forth.backward(dys[0], dforth, dlast=dlasts[0], **arguments)

@@ -1,11 +1,13 @@
 """Layers without time: a linear map of every row, and a table of vectors for symbols."""
 
+import math
+
 import numpy as np
 
 from sandbox import inits, threads
 from sandbox.errors import UsageError
 from sandbox.kernels import dense, gemm, rows
-from sandbox.layers.module import Module, check_array, check_generator, check_size
+from sandbox.layers.module import Module, check_array, check_generator, check_pass, check_size, check_symbols
 
 __all__ = ["Dense", "Embedding"]
 
@@ -39,8 +41,7 @@ class Dense(Module):
         self.parameters["W"][:] = inits.initialise(init, rng, input_size, output_size, gain)
         self._sums = np.zeros(output_size)
         sizes = ((input_size, output_size), (output_size, input_size))
-        panel = gemm.width(self.dtype)
-        self._panels = [np.empty(-(-columns // panel) * depth * panel, self.dtype) for depth, columns in sizes]
+        self._panels = [np.empty(math.prod(gemm.panel_shape(*size, self.dtype)), self.dtype) for size in sizes]
         self._none = np.empty(0, self.dtype)
         self._x = None
 
@@ -64,11 +65,10 @@ class Dense(Module):
         """
         shape = np.shape(dy)[:-1]
         flat = check_array("dy", dy, self.dtype, (*shape, self.output_size)).reshape(-1, self.output_size)
-        if self._x is None:
-            raise UsageError("backward must follow a forward pass, got none")
-        if len(flat) != len(self._x):
-            raise UsageError(f"dy must have {len(self._x)} rows, as the last x, got {len(flat)}")
-        x, self._x = self._x, None  # it may be a large workspace's last reader
+        x = check_pass(self._x)
+        if len(flat) != len(x):
+            raise UsageError(f"dy must have {len(x)} rows, as the last x, got {len(flat)}")
+        self._x = None  # it may be a large workspace's last reader
         if not accumulate:
             self.gradient[:], self._sums[:] = 0, 0
         dx, sums, panels = np.empty_like(x), self._sums, self._panels[1]
@@ -114,21 +114,16 @@ class Embedding(Module):
         UsageError
             A symbol that there is no vector for.
         """
-        x = np.asarray(x)
-        if x.dtype.kind not in "iu" or x.size and not (0 <= x.min() and x.max() < self.symbols):
-            found = f"{x.min()} to {x.max()}" if x.dtype.kind in "iu" else str(x.dtype)
-            raise UsageError(f"symbols must be whole numbers from 0 to {self.symbols - 1}, got {found}")
-        self._x = np.array(x, np.int64, order="C")
+        self._x = x = check_symbols("symbols", x, self.symbols)
         y = np.empty((x.size, self.output_size), self.dtype)
-        rows.rows_at(self.parameters["W"], self._x.reshape(-1), y)
+        rows.rows_at(self.parameters["W"], x.reshape(-1), y)
         return y.reshape(*x.shape, self.output_size)
 
     def backward(self, dy, *, accumulate=False):
         """Fill `gradients`, dL/dW[v] = sum of dL/dy over the places of v, or add to them with `accumulate`."""
-        if self._x is None:
-            raise UsageError("backward must follow a forward pass, got none")
-        dy = check_array("dy", dy, self.dtype, (*self._x.shape, self.output_size))
+        x = check_pass(self._x)
+        dy = check_array("dy", dy, self.dtype, (*x.shape, self.output_size))
         if not accumulate:
             self.gradient[:] = 0
-        rows.add_rows_at(dy.reshape(-1, self.output_size), self._x.reshape(-1), self.gradients["W"])
+        rows.add_rows_at(dy.reshape(-1, self.output_size), x.reshape(-1), self.gradients["W"])
         self._x = None

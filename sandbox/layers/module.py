@@ -1,15 +1,18 @@
 """What every part of a model has: its parameters as one flat vector with named views, and the gradient beside it."""
 
 import math
+from collections.abc import Sequence
 from numbers import Real
 
 import numpy as np
 
 from sandbox.errors import UsageError, unknown
 
-__all__ = ["DTYPES", "Module", "check_array", "check_generator", "check_lengths", "check_rate", "check_size"]
+__all__ = ["DTYPES", "Module", "check_array", "check_by_layer", "check_dtype", "check_generator", "check_input",
+           "check_lengths", "check_pass", "check_rate", "check_size", "check_symbols", "parse_size"]  # fmt: skip
 
 DTYPES = ("float32", "float64")
+LARGEST = 1_000_000  # size that the name of a model may have
 
 
 class Module:
@@ -36,7 +39,11 @@ class Module:
         self._point_to(vector, gradient)
 
     def adopt(self, parts):
-        """Join the parameters of modules by name into one vector; theirs become views of it, named `part.parameter`."""
+        """Join the parameters of modules by name into one vector; theirs become views of it, named `part.parameter`.
+
+        A part that is None is not there.
+        """
+        parts = {part: module for part, module in parts.items() if module is not None}
         shapes = {f"{part}.{name}": value.shape for part, module in parts.items()
                   for name, value in module.parameters.items()}  # fmt: skip
         self.allocate(shapes, next(iter(parts.values())).dtype)
@@ -74,6 +81,15 @@ class Module:
             at += math.prod(shape)
         return found
 
+    def summary(self):
+        """Every parameter's name, shape and count, and their total, as text."""
+        found = {name: (" x ".join(map(str, value.shape)), str(value.size)) for name, value in self.parameters.items()}
+        lines = [*((name, *facts) for name, facts in found.items()), ("total", "", str(self.vector.size))]
+        widths = [max(len(line[column]) for line in lines) for column in range(3)]
+        return "\n".join(
+            f"{name:{widths[0]}}  {shape:{widths[1]}}  {count:>{widths[2]}}" for name, shape, count in lines
+        )
+
 
 def check_dtype(dtype):
     """The dtype, if it is one that kernels know."""
@@ -88,6 +104,14 @@ def check_size(name, value):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or value < 1:
         raise UsageError(f"{name} must be a whole number from 1, got {value}")
     return int(value)
+
+
+def parse_size(name, text):
+    """A size out of the name of a model: a whole number from 1 to `LARGEST`."""
+    value = int(text) if text.isascii() and text.isdigit() and len(text) < 10 else 0
+    if not 1 <= value <= LARGEST:
+        raise UsageError(f"{name} must be a whole number from 1 to {LARGEST}, got {text or 'nothing'}")
+    return value
 
 
 def check_generator(name, value, purpose):
@@ -111,6 +135,40 @@ def check_array(name, value, dtype, shape):
     if value.dtype != dtype or value.shape != shape:
         raise UsageError(f"{name} must be {dtype} of shape {shape}, got {value.dtype} of shape {value.shape}")
     return np.ascontiguousarray(value)
+
+
+def check_input(x, size, dtype):
+    """x as a contiguous array, if it is (T, B, size) of this dtype, T and B at least 1."""
+    x = np.asarray(x)
+    if x.ndim != 3 or x.shape[2] != size or 0 in x.shape[:2]:
+        raise UsageError(f"x must have shape (T, B, {size}) because input_size={size}, got {x.shape}")
+    return check_array("x", x, dtype, x.shape)
+
+
+def check_symbols(name, value, count):
+    """A contiguous int64 copy of the value, if it holds whole numbers below `count`."""
+    value = np.asarray(value)
+    if value.dtype.kind not in "iu" or value.size and not (0 <= value.min() and value.max() < count):
+        found = f"{value.min()} to {value.max()}" if value.dtype.kind in "iu" else str(value.dtype)
+        raise UsageError(f"{name} must be whole numbers from 0 to {count - 1}, got {found}")
+    return np.array(value, np.int64, order="C")
+
+
+def check_by_layer(name, states, layers, kind="layers"):
+    """The states of each layer, if they are a list of as many; of None as many times None."""
+    if states is None:
+        return [None] * len(layers)
+    if not isinstance(states, Sequence) or len(states) != len(layers):
+        got = f"{type(states).__name__} of {len(states)}" if hasattr(states, "__len__") else type(states).__name__
+        raise UsageError(f"{name} must be a list with the states of each of {len(layers)} {kind}, got {got}")
+    return states
+
+
+def check_pass(kept):
+    """What a forward pass has left behind, if there was one that has not been differentiated yet."""
+    if kept is None:
+        raise UsageError("backward must follow a forward pass, got none")
+    return kept
 
 
 def check_lengths(lengths, T, B):

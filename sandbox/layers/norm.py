@@ -5,7 +5,7 @@ import numpy as np
 from sandbox import inits, threads
 from sandbox.errors import UsageError
 from sandbox.kernels import norm
-from sandbox.layers.module import Module, check_array, check_generator, check_size
+from sandbox.layers.module import Module, check_array, check_generator, check_pass, check_size
 
 __all__ = ["LayerNorm", "Positions", "gelu", "gelu_backward", "sines"]
 
@@ -54,9 +54,7 @@ class LayerNorm(Module):
 
     def backward(self, dy, *, accumulate=False):
         """dL/dx of dL/dy for the last forward pass, once; fills `gradients`, or adds to them with `accumulate`."""
-        if self._pass is None:
-            raise UsageError("backward must follow a forward pass, got none")
-        shape, (x, means, scales) = np.shape(dy), self._pass
+        shape, (x, means, scales) = np.shape(dy), check_pass(self._pass)
         dy = check_array("dy", dy, self.dtype, (*shape[:-1], self.input_size)).reshape(-1, self.input_size)
         if len(dy) != len(x):
             raise UsageError(f"dy must have {len(x)} rows, as the last x, got {len(dy)}")

@@ -19,7 +19,7 @@ from sandbox import archive, threads
 from sandbox.errors import UsageError, unknown
 from sandbox.jit import first_class
 from sandbox.kernels import gemm, scan, weights
-from sandbox.layers.module import check_array, check_generator, check_lengths, check_rate
+from sandbox.layers.module import check_array, check_generator, check_input, check_lengths, check_rate
 from sandbox.layers.weights import CellWeights
 from sandbox.layers.workspace import Workspace
 
@@ -251,12 +251,11 @@ class Layer(CellWeights):
         UsageError
             A shape, dtype, length or state name does not fit.
         """
-        x = self._check_input(x)
+        x = check_input(x, self.input_size, self.dtype)
         T, B, _ = x.shape
         lengths = check_lengths(lengths, T, B)
-        start = (
-            None if states is None else self._stacked("states", states, B)
-        )  # a copy: views of this workspace may come
+        # Copies: they may be views of this workspace.
+        start = None if states is None else self._stacked("states", states, B)
         self.last = None  # until this pass is complete there is none to differentiate
         space = self._workspace(T, B)
         if space.shares(x):  # this layer's own output as its next input
@@ -398,13 +397,6 @@ class Layer(CellWeights):
                 raise unknown(f"state of cell {cell.name}", state, cell.states)
             stacked[cell.states.index(state)] = check_array(f"{name}[{state!r}]", value, self.dtype, (B, H))
         return stacked
-
-    def _check_input(self, x):
-        x = np.asarray(x)
-        if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape[:2]:
-            raise UsageError(f"x must have shape (T, B, {self.input_size}) because input_size={self.input_size}, "
-                             f"got {x.shape}")  # fmt: skip
-        return check_array("x", x, self.dtype, x.shape)
 
     # Files -------------------------------------------------------------------------------------------------------
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from sandbox.errors import UsageError, unknown
 from sandbox.layers.bidirectional import MERGES, Bidirectional
-from sandbox.layers.module import Module, check_generator, check_rate, check_size
+from sandbox.layers.module import Module, check_by_layer, check_generator, check_rate, check_size
 from sandbox.layers.window import layer as one_layer
 
 __all__ = ["DIRECTIONS", "Stack", "StackRun"]
@@ -125,22 +125,14 @@ class Stack(Module):
     def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run all layers over x (T, B, D); `states` is a list of start states by name, one for each layer."""
         runs, below, self._kept = [], None, []
-        for number, (layer, start) in enumerate(zip(self.layers, self._by_layer("states", states), strict=True)):
+        states = check_by_layer("states", states, self.layers)
+        for number, (layer, start) in enumerate(zip(self.layers, states, strict=True)):
             y = StackRun(runs, below).y if number else x
             below = y if self.residual and number else None
             runs.append(
                 layer.forward(self._drop(number, y, training), start, lengths, training=training, resume=resume)
             )
         return StackRun(runs, below)
-
-    def _by_layer(self, name, states):
-        """The states of each layer, None where there are none."""
-        if states is None:
-            return [None] * len(self.layers)
-        if not isinstance(states, Sequence) or len(states) != len(self.layers):
-            got = f"{type(states).__name__} of {len(states)}" if hasattr(states, "__len__") else type(states).__name__
-            raise UsageError(f"{name} must be a list with the states of each of {len(self.layers)} layers, got {got}")
-        return states
 
     def _drop(self, number, y, training):
         """y with a share of its elements hidden, from the second layer on; notes which."""
@@ -167,7 +159,7 @@ class Stack(Module):
         starts : list of dicts
             dL/d(start state) by name, for each layer.
         """
-        starts, dstates = [], self._by_layer("dstates", dstates)
+        starts, dstates = [], check_by_layer("dstates", dstates, self.layers)
         for number in range(len(self.layers) - 1, -1, -1):
             found = self.layers[number].backward(dy, dstates[number], dlast=dlast, inputs=inputs or number > 0,
                                                  accumulate=accumulate)  # fmt: skip

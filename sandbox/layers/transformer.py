@@ -21,7 +21,7 @@ block; the top one also has y (B, hidden), each row's last. A row that has ended
 `values` and `y`.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -29,7 +29,18 @@ import numpy as np
 from sandbox.errors import UsageError, unknown
 from sandbox.layers.attention import MultiHead
 from sandbox.layers.dense import Dense
-from sandbox.layers.module import Module, check_array, check_generator, check_lengths, check_rate, check_size
+from sandbox.layers.module import (
+    Module,
+    check_array,
+    check_by_layer,
+    check_generator,
+    check_input,
+    check_lengths,
+    check_pass,
+    check_rate,
+    check_size,
+    parse_size,
+)
 from sandbox.layers.norm import LayerNorm, Positions, gelu, gelu_backward
 from sandbox.layers.stack import DIRECTIONS
 
@@ -39,9 +50,9 @@ NAME = "transformer"
 PAPER = "Vaswani et al. 2017; Xiong et al. 2020 (pre); Hendrycks & Gimpel 2016 (GELU)"
 CHOICES = {"norm": ("pre", "post"), "positions": ("sinusoidal", "learned")}
 NUMBERS = {"heads": 4, "length": 512}
-OPTIONS = "norm=pre|post positions=sinusoidal|learned heads=4 length=512"
+OPTIONS = " ".join([*(f"{name}={'|'.join(values)}" for name, values in CHOICES.items()),
+                    *(f"{name}={value}" for name, value in NUMBERS.items())])  # fmt: skip
 STATES = {"keys", "values", "y"}
-LARGEST = 1_000_000
 WIDER = 4  # the perceptron within a block, in widths of the block
 KEPT = 20  # numbers that a block keeps of a step for its backward pass, in widths of the block
 
@@ -81,10 +92,7 @@ def _checked(option, value):
         if value not in CHOICES[option]:
             raise unknown(option, value, CHOICES[option])
         return value
-    number = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0
-    if not 1 <= number <= LARGEST:
-        raise UsageError(f"{option} must be a whole number from 1 to {LARGEST}, got {value or 'nothing'}")
-    return number
+    return parse_size(option, value)
 
 
 def canonical(text):
@@ -261,9 +269,7 @@ class Transformer(Module):
 
     def forward(self, x, states=None, lengths=None, *, training=False, resume=False):
         """Run all blocks over x (T, B, D); `states` is what `TransformerRun.states` gave of an earlier segment."""
-        x = np.asarray(x)
-        if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape[:2]:
-            raise UsageError(f"x must have shape (T, B, {self.input_size}), got {x.shape}")
+        x = check_input(x, self.input_size, self.dtype)
         T, B = x.shape[:2]
         lengths = check_lengths(np.full(B, T) if lengths is None else lengths, T, B)
         pasts, before = self._pasts(states, B)
@@ -298,10 +304,7 @@ class Transformer(Module):
 
     def _by_layer(self, name, states, B, needed):
         """States of each block, or gradients of them: `needed` ones there, all of the right shape."""
-        if not isinstance(states, Sequence) or len(states) != len(self.layers):
-            got = f"{type(states).__name__} of {len(states)}" if hasattr(states, "__len__") else type(states).__name__
-            raise UsageError(f"{name} must be a list with the states of each of {len(self.layers)} blocks, got {got}")
-        for number, state in enumerate(states):
+        for number, state in enumerate(check_by_layer(name, states, self.layers, "blocks")):
             if not isinstance(state, Mapping) or not needed <= state.keys() <= {*STATES, "count"}:
                 got = ", ".join(map(str, state)) if isinstance(state, Mapping) else type(state).__name__
                 raise UsageError(f"{name}[{number}] must have arrays by name, {', '.join(sorted(needed))}, got {got}")
@@ -330,9 +333,7 @@ class Transformer(Module):
         starts : list of dicts
             dL/dkeys, dL/dvalues and, of the top one, dL/dy of the states that the pass started from.
         """
-        if self._run is None:
-            raise UsageError("backward must follow a forward pass, got none")
-        run, self._run = self._run, None
+        run, self._run = check_pass(self._run), None
         (T, B, H), lengths = run.y.shape, run.lengths
         dstates = [{}] * len(self.layers) if dstates is None else self._by_layer("dstates", dstates, B, set())
         dy = np.zeros((T, B, H), self.dtype) if dy is None else check_array("dy", dy, self.dtype, (T, B, H))

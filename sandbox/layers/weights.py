@@ -53,7 +53,7 @@ class CellWeights(Module):
     def _plan(self):
         """Where every product reads and writes, for the kernels; see `kernels.scan` and `kernels.weights`."""
         cell, H, D, tape = self.cell, self.hidden_size, self.input_size, self.cell.tape
-        states, wide, panel = cell.states + cell.auxiliary, len(tape) * self.hidden_size, gemm.width(self.dtype)
+        states, wide = cell.states + cell.auxiliary, len(tape) * self.hidden_size
         self.product_runs = [(product, *run) for product in cell.products for run in runs(product.columns, tape)]
         inputs, recurrent, packed, sizes = ([], []), ([], []), ([], []), [0, 0]
         for product, source, target, count in [(None, *run) for run in runs(cell.gates, tape)] + self.product_runs:
@@ -66,7 +66,7 @@ class CellWeights(Module):
                 else:
                     row = product.stage, states.index(product.source), target * H, count * H, sizes[way]
                     recurrent[way].append((*row, cell.sees_h(product)))
-                sizes[way] += -(-columns // panel) * depth * panel
+                sizes[way] += math.prod(gemm.panel_shape(depth, columns, self.dtype))
         tables = (inputs, 3), (recurrent, 6), (packed, 7)
         self._inputs, self._recurrent, self._packed = ([_table(way, n) for way in ways] for ways, n in tables)
         self._panels = [np.empty(size, self.dtype) for size in sizes]

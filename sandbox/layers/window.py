@@ -13,6 +13,7 @@ Its states, for sequences in segments, are the last output h (B, H), which a row
 k - 1 inputs x (B, (k - 1) D), the oldest first.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -22,14 +23,23 @@ from sandbox import inits, memory, threads
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels import gemm, weights
 from sandbox.kernels import window as kernels
-from sandbox.layers.module import Module, check_array, check_generator, check_lengths, check_rate, check_size
+from sandbox.layers.module import (
+    Module,
+    check_array,
+    check_generator,
+    check_input,
+    check_lengths,
+    check_pass,
+    check_rate,
+    check_size,
+    parse_size,
+)
 from sandbox.layers.recurrent import Gradients, Layer
 
 __all__ = ["NAME", "OPTIONS", "PAPER", "Window", "WindowRun", "canonical", "layer", "parse"]
 
 NAME, OPTIONS = "mlp", "window=1"
 PAPER = "Sejnowski & Rosenberg 1987, NETtalk (a window of inputs); Nair & Hinton 2010 (ReLU)"
-LONGEST = 1_000_000
 STATES = ("h", "x")
 UNIT = 64  # rows that one thread does at least
 NONE = np.zeros(0, np.int64)
@@ -56,11 +66,7 @@ def parse(text):
     option, equals, value = parts[0].partition("=") if parts else ("window", "=", "1")
     if equals and option != "window":
         raise unknown(f"option of {NAME}", option, ["window"])
-    value = value if equals else option
-    window = int(value) if value.isascii() and value.isdigit() and len(value) < 10 else 0
-    if not 1 <= window <= LONGEST:
-        raise UsageError(f"window must be a whole number from 1 to {LONGEST}, got {value or 'nothing'}")
-    return window
+    return parse_size("window", value if equals else option)
 
 
 def canonical(text):
@@ -186,9 +192,9 @@ class Window(Module):
 
     def _plan(self):
         """What the kernels need to know of the sizes; for the tables see `kernels.weights`."""
-        k, D, H, wide = self.window, self.input_size, self.hidden_size, gemm.width(self.dtype)
-        self._panels = [np.empty(k * (-(-columns // wide) * depth * wide), self.dtype)
-                        for depth, columns in ((D, H), (H, D))]  # fmt: skip
+        k, D, H = self.window, self.input_size, self.hidden_size
+        self._panels = [np.empty(k * math.prod(gemm.panel_shape(*size, self.dtype)), self.dtype)
+                        for size in ((D, H), (H, D))]  # fmt: skip
         self._products = gemm.product(self.dtype), gemm.block_product(self.dtype)
         self._segments = np.array([[0, H, 0, k]], np.int64)
         self._runs = np.array([[lag, 0, lag * D * H, H] for lag in range(k)], np.int64)
@@ -233,11 +239,7 @@ class Window(Module):
         UsageError
             A shape, dtype, length or state name does not fit.
         """
-        x = np.asarray(x)
-        if x.ndim != 3 or x.shape[2] != self.input_size or 0 in x.shape[:2]:
-            raise UsageError(f"x must have shape (T, B, {self.input_size}) because input_size={self.input_size}, "
-                             f"got {x.shape}")  # fmt: skip
-        x = check_array("x", x, self.dtype, x.shape)
+        x = check_input(x, self.input_size, self.dtype)
         (T, B, D), k = x.shape, self.window
         lengths = check_lengths(lengths, T, B)
         start = self._given("states", states, B)  # copies: they may be views of this workspace
@@ -284,9 +286,7 @@ class Window(Module):
         UsageError
             No forward pass to differentiate, or a shape that does not fit.
         """
-        if self.last is None:
-            raise UsageError("backward must follow a forward pass, got none")
-        run, k, D, H = self.last, self.window, self.input_size, self.hidden_size
+        run, k, D, H = check_pass(self.last), self.window, self.input_size, self.hidden_size
         T, B, _ = run.y.shape
         given = self._given("dstates", dstates, B)
         dy = self._no_dy if dy is None else check_array("dy", dy, self.dtype, (T, B, H))

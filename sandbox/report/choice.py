@@ -64,11 +64,8 @@ def picture_of_curve(run: Run, name: str) -> Picture:
         baseline = "baseline" if "baseline" in run.metrics else None
         return Picture(curve=name, series=[["loss"], ["gradient_norm"]], x=curve["x"], y=["loss", "gradient norm"],
                        log=True, baseline=baseline, events="clipped")  # fmt: skip
-    if "weight" in curve["series"][1:]:
-        rows, columns, each = (word if word in curve["series"] else "" for word in MATRIX)
-        return Picture(
-            curve=name, series="weight", matrix=curve["series"][0], labels=(rows, columns), each=each or None
-        )
+    if _is_matrix(curve):
+        return _matrix(run, name)
     return Picture(curve=name, series=curve["series"][0], x=curve["x"])
 
 

@@ -1,4 +1,4 @@
-"""A sequence for a sequence without memory: what each letter most often stands for, between its two neighbours.
+"""A sequence for a sequence without memory: what each letter most often stands for among those around it.
 
 Letters and symbols of a pair are aligned in order; each letter stands for none, one or two symbols:
 
@@ -8,7 +8,6 @@ with n and t counted on the best alignments under the n and t before (hard expec
 are those of Brown et al. 1993, model 3). The first alignment spreads the symbols evenly over the letters.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -22,17 +21,21 @@ ROUNDS = 4
 CHUNK = 10_000  # pairs of similar length that are aligned at once
 ADDED = 0.1  # to every count
 NEVER = -1e30
-EDGE = -1
+WIDEST = 4  # letters on either side
+TRIED_ON = 5  # one pair in so many says how many letters are worth looking at
+EDGE = "\0"
 
 
-def rules(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], reach: int = 1):
+def rules(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], reach: int | None = None):
     """The function that writes for each letter what it most often stands for between the same `reach` letters on
-    either side; between letters it was never seen between, what it most often stands for anywhere.
+    either side; where it was never seen between them, between one fewer, and so on.
 
     Parameters
     ----------
     sources, targets : list of (N_i,) and (M_i,) int64
-    reach : int
+    reach : int, optional
+        Where not given, that from 1 to `WIDEST` which writes most of every fifth pair without a mistake when counted on
+        the others, of equals the smallest.
 
     Returns
     -------
@@ -44,39 +47,63 @@ def rules(sources: Sequence[np.ndarray], targets: Sequence[np.ndarray], reach: i
     >>> write(np.array([1, 0]))
     (6, 7, 5)
     """
-    seen = Counter()
-    for source, target, many in zip(sources, targets, align(sources, targets), strict=True):
-        symbols, at = tuple(target.tolist()), 0
-        for around, count in zip(_windows(source, reach), [] if many is None else many.tolist(), strict=False):
-            seen[around, symbols[at : at + count]] += 1
-            at += count
-    between, alone = _most_frequent(seen), Counter()
-    for (around, written), count in seen.items():
-        alone[around[reach], written] += count
-    alone = _most_frequent(alone)
-
-    def write(source):
-        found = ()
-        for around in _windows(source, reach):
-            found += between.get(around) if around in between else alone.get(around[reach], ())
-        return found
-
-    return write
+    pairs = [(_text(source), _text(target), [] if many is None else many.tolist()) for source, target, many
+             in zip(sources, targets, align(sources, targets), strict=True)]  # fmt: skip
+    if reach is None:
+        levels = _levels([pair for row, pair in enumerate(pairs) if row % TRIED_ON != TRIED_ON - 1], WIDEST)
+        tried = pairs[TRIED_ON - 1 :: TRIED_ON]
+        right = [[_written(text, levels[: each + 1]) == target for text, target, _ in tried].count(True)
+                 for each in range(1, WIDEST + 1)]  # fmt: skip
+        reach = 1 + right.index(max(right))
+    levels = _levels(pairs, reach)
+    return lambda source: tuple(ord(symbol) - 1 for symbol in _written(_text(source), levels))
 
 
-def _windows(source, reach):
-    """Each letter with those on either side; `EDGE` beyond the ends."""
-    letters = (*[EDGE] * reach, *source.tolist(), *[EDGE] * reach)
-    return [letters[place : place + 2 * reach + 1] for place in range(len(source))]
+def _text(codes):
+    """Numbers as text, which is compared, cut and kept faster than anything else; none of its letters is `EDGE`."""
+    return "".join(chr(code + 1) for code in codes.tolist())
 
 
-def _most_frequent(seen):
-    """What is written most often for each key of the counts of (key, written); of equals the smallest."""
-    order = sorted(seen.items(), key=lambda item: (-item[1], item[0][1]))
-    found = {}
-    for (key, written), _ in order:
-        found.setdefault(key, written)
-    return found
+def _windows(text, reach):
+    """Each letter with so many on either side; `EDGE` beyond the ends."""
+    wide = EDGE * reach + text + EDGE * reach
+    return [wide[place : place + 2 * reach + 1] for place in range(len(text))]
+
+
+def _levels(pairs, reach):
+    """What is written most often, of equals the smallest, for each window, with none to `reach` letters on either side;
+    a window that says no more than the narrower ones is left out."""
+    levels = []
+    for width in range(reach + 1):
+        seen = {}
+        for text, target, many in pairs:
+            at = 0
+            for window, count in zip(_windows(text, width), many, strict=False):
+                written = target[at : at + count]
+                counts = seen.setdefault(window, {})
+                counts[written] = counts.get(written, 0) + 1
+                at += count
+        found = {}
+        for window, counts in seen.items():
+            written = next(iter(counts)) if len(counts) == 1 else min(counts, key=lambda each: (-counts[each], each))
+            if not width or _looked_up(window, levels) != written:
+                found[window] = written
+        levels.append(found)
+    return levels
+
+
+def _looked_up(window, levels):
+    """What the letter in the middle of a window stands for by the widest level that knows."""
+    middle = len(window) // 2
+    for width in range(len(levels) - 1, -1, -1):
+        found = levels[width].get(window[middle - width : middle + width + 1])
+        if found is not None:
+            return found
+    return ""
+
+
+def _written(text, levels):
+    return "".join(_looked_up(window, levels) for window in _windows(text, len(levels) - 1))
 
 
 # Alignment -------------------------------------------------------------------------------------------------------

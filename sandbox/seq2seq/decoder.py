@@ -5,11 +5,12 @@ import numpy as np
 from sandbox.errors import UsageError, unknown
 from sandbox.kernels.activations import tanh_array
 from sandbox.layers import Attention, Dense, Embedding, Stack
+from sandbox.layers.attention import SCORES
 from sandbox.layers.module import Module
 
 __all__ = ["ATTENTIONS", "Decoder"]
 
-ATTENTIONS = ("none", "dot", "general", "additive")
+ATTENTIONS = ("none", *SCORES)
 
 
 class Decoder(Module):
@@ -49,9 +50,8 @@ class Decoder(Module):
             self.attention = Attention(attention, size, key_size, rng=rng, dtype=dtype)
             self.combine = Dense(key_size + size, hidden, rng=rng, dtype=dtype, bias=False)
         self.output = Dense(size if self.attention is None else hidden, symbols, rng=rng, dtype=dtype, init=head_init)
-        parts = {"embedding": self.embedding, "layers": self.stack, "attention": self.attention,
-                 "combine": self.combine, "head": self.output}  # fmt: skip
-        self.adopt({name: part for name, part in parts.items() if part is not None})
+        self.adopt({"embedding": self.embedding, "layers": self.stack, "attention": self.attention,
+                    "combine": self.combine, "head": self.output})  # fmt: skip
         self._attentional = self.last = None
 
     def forward(self, inputs, starts, keys, lengths, training):

@@ -11,7 +11,7 @@ from sandbox.kernels.activations import tanh_array
 from sandbox.layers import Dense, Embedding, Stack
 from sandbox.layers.module import Module
 
-__all__ = ["BRIDGES", "Bridge", "SequenceEncoder", "VectorEncoder", "check_bridge", "check_symbols"]
+__all__ = ["BRIDGES", "Bridge", "SequenceEncoder", "VectorEncoder", "check_bridge"]
 
 BRIDGES = ("dense", "identity")
 
@@ -33,8 +33,7 @@ class SequenceEncoder(Module):
                  **arguments):  # fmt: skip
         self.embedding = None if symbols is None else Embedding(symbols, input_size, rng=rng, dtype=dtype)
         self.stack = Stack(cell, input_size, hidden, num_layers=layers, rng=rng, noise=noise, dtype=dtype, **arguments)
-        parts = {"embedding": self.embedding, "layers": self.stack}
-        self.adopt({name: part for name, part in parts.items() if part is not None})
+        self.adopt({"embedding": self.embedding, "layers": self.stack})
         self.inputs = (input_size, "numbers") if symbols is None else (symbols, "symbols")
         self.output_size, self.columns = self.stack.output_size, self.stack.columns
         self.generators = self.stack.generators
@@ -184,12 +183,3 @@ def check_bridge(name, sizes, wanted):
         rule = "dense where encoder and decoder do not have the same states"
         raise UsageError(f"bridge must be {rule}, got identity for an encoder with {got}")
     return name
-
-
-def check_symbols(name, value, count):
-    """The value as int64, if it holds whole numbers below `count`."""
-    value = np.asarray(value)
-    if value.dtype.kind not in "iu" or value.size and not (0 <= value.min() and value.max() < count):
-        found = f"{value.min()} to {value.max()}" if value.dtype.kind in "iu" else str(value.dtype)
-        raise UsageError(f"{name} must be whole numbers from 0 to {count - 1}, got {found}")
-    return np.ascontiguousarray(value, np.int64)

@@ -7,20 +7,13 @@ import numpy as np
 from sandbox import cells, losses
 from sandbox.alphabet import START
 from sandbox.errors import UsageError, unknown
-from sandbox.layers.module import Module, check_array, check_generator, check_lengths, check_size
-from sandbox.model import Model, Pass
+from sandbox.layers.module import Module, check_array, check_generator, check_lengths, check_size, check_symbols
+from sandbox.model import Pass
 from sandbox.seq2seq import forcing as forced
-from sandbox.seq2seq.decoder import ATTENTIONS, Decoder
-from sandbox.seq2seq.encoder import (
-    BRIDGES,
-    Bridge,
-    SequenceEncoder,
-    VectorEncoder,
-    check_bridge,
-    check_symbols,
-)
+from sandbox.seq2seq.decoder import Decoder
+from sandbox.seq2seq.encoder import Bridge, SequenceEncoder, VectorEncoder, check_bridge
 
-__all__ = ["ATTENTIONS", "BRIDGES", "KINDS", "Reading", "Seq2Seq"]
+__all__ = ["KINDS", "Reading", "Seq2Seq"]
 
 KINDS = ("sequence", "vector")
 
@@ -118,8 +111,7 @@ class Seq2Seq(Module):
         self.bridge = Bridge(*sizes, rng=rng, dtype=dtype) if is_dense else None
         self.kind, self.forcing, self.updates, self._share = kind, forcing, 0, forced.schedule(forcing)
         self._coins = None if self._share is None else check_generator("noise", noise, "dropout").spawn(1)[0]
-        parts = {"encoder": self.encoder, "bridge": self.bridge, "decoder": self.decoder}
-        self.adopt({name: part for name, part in parts.items() if part is not None})
+        self.adopt({"encoder": self.encoder, "bridge": self.bridge, "decoder": self.decoder})
 
     # Forward -----------------------------------------------------------------------------------------------------
 
@@ -280,8 +272,6 @@ class Seq2Seq(Module):
                 "attention": "none" if attention is None else attention.score, "forcing": self.forcing,
                 "bridge": "identity" if self.bridge is None else "dense", "kind": self.kind,
                 "parameters": shapes}  # fmt: skip
-
-    summary = Model.summary
 
 
 def _shifted(target):

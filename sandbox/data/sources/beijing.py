@@ -11,6 +11,7 @@ Records: (43824, 7) float64 array, NaN where a value is missing.
 import numpy as np
 
 from sandbox.data import Source, columns, generator, rows
+from sandbox.data.sources._processes import persistent, wave
 
 HOURS = 43824
 COLUMNS = ("pm2.5", "DEWP", "TEMP", "PRES", "Iws", "Is", "Ir")
@@ -23,8 +24,6 @@ def read(members):
 
 def generate():
     """Make the weather, then the dirt: what is there fades, faster in wind, and more comes in; 5 % are missing."""
-    from sandbox.data.sources.seattle import persistent, wave
-
     rng = generator("beijing")
     year, day = wave(HOURS, 8766.0, -0.3), wave(HOURS, 24.0, -0.4)
     slow, quick, calm, damp, rough = persistent(rng, (HOURS, 5), [0.99, 0.9, 0.97, 0.98, 0.6]).T
@@ -52,8 +51,8 @@ def generate():
 
 SOURCE = Source(
     holds="43 824 hours x 7",
-    licence="CC BY 4.0 (package BSD-2-Clause)",
-    beat="PM2.5 as in the hour before: RMSE 23.66 after the first 8 760 h (26.56 with gaps as 0)",
+    licence="CC BY 4.0",
+    beat="PM2.5 as last known: RMSE 23.66 after the first 8 760 h (26.559 with gaps as 0)",
     read=read,
     generate=generate,
     stand_in="generated air",

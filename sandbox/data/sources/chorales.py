@@ -120,8 +120,8 @@ def generate():
 
 SOURCE = Source(
     holds="364 pieces",
-    licence="mixed: read, never redistribute (package BSD-3-Clause)",
-    beat="Markov-1 of each voice: 8.56 nats a step",
+    licence="mixed: read, never redistribute",
+    beat="Markov-1 of each voice: 8.56 nats a step; Kneser-Ney 7-gram 5.94",
     read=read,
     generate=generate,
     stand_in="generated progressions",

@@ -113,7 +113,7 @@ def generate():
 SOURCE = Source(
     holds="5 313 pictures of 28x28",
     licence="Bitstream Vera (free)",
-    beat="trigrams without the picture 3.27 bits a word",
+    beat="trigrams without the picture 3.27 bits a symbol; the nearest picture's name: 55 % of the words wrong",
     read=read,
     generate=generate,
     stand_in="generated shapes",

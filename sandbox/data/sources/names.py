@@ -86,7 +86,7 @@ def own(path):
 SOURCE = Source(
     holds="11 757 surnames of 13 languages; all: 30 986 of 77 locales",
     licence="MIT",
-    beat="naive Bayes on pairs and triples of letters .804 (majority .215)",
+    beat="naive Bayes on runs of two to four characters .827 (majority .215)",
     read=read,
     generate=generate,
     stand_in="generated names",

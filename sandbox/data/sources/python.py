@@ -32,9 +32,14 @@ def version():
     )
 
 
+def texts():
+    """Return the text of each module."""
+    return [text.decode("utf-8").replace("\r\n", "\n") for _, text in files()]
+
+
 def read():
     """Read all modules."""
-    return "\n".join(text.decode("utf-8").replace("\r\n", "\n") for _, text in files())
+    return "\n".join(texts())
 
 
 def generate():

@@ -85,7 +85,7 @@ def sentences(text):
 
 def read():
     """Read all modules of `python`."""
-    return [sentences(text.decode("utf-8").replace("\r\n", "\n")) for _, text in python.files()]
+    return [sentences(text) for text in python.texts()]
 
 
 def generate():
@@ -104,7 +104,7 @@ def own(path):
 SOURCE = Source(
     holds="511 901 tokens of 3.11, 14 roles",
     licence="PSF",
-    beat="most frequent role .837 of all tokens, .538 of identifiers",
+    beat="most frequent role .837 of all tokens, .538 of identifiers; with the tokens beside .880",
     read=read,
     generate=generate,
     stand_in="two files of this project",

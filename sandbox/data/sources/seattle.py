@@ -9,6 +9,7 @@ Records: (1461, 4) float64 array.
 import numpy as np
 
 from sandbox.data import Source, columns, generator, rows
+from sandbox.data.sources._processes import persistent, wave
 
 DAYS, YEAR = 1461, 365.25
 COLUMNS = ("precipitation", "temp_max", "temp_min", "wind")
@@ -17,26 +18,6 @@ COLUMNS = ("precipitation", "temp_max", "temp_min", "wind")
 def read(members):
     """Read the CSV file."""
     return columns(rows(members.text("vega_datasets/_data/seattle-weather.csv")), COLUMNS)
-
-
-def wave(steps, period, phase=0.0):
-    """Return a sine of this period, in steps, at steps 0, 1, ...: (N,)."""
-    from sandbox.kernels.activations import sinpi_array
-
-    turns = np.arange(steps) / period + phase
-    return sinpi_array(2.0 * (turns - np.floor(turns)))
-
-
-def persistent(rng, shape, memory):
-    """Return a_t = memory a_{t-1} + e_t, of variance 1: (N,) or (N, C), `memory` one number or C."""
-    from sandbox.streams import normal
-
-    memory = np.asarray(memory, np.float64)
-    noise = normal(rng, shape) * np.sqrt(1.0 - memory * memory)
-    noise[0] /= np.sqrt(1.0 - memory * memory)
-    for t in range(1, len(noise)):
-        noise[t] += memory * noise[t - 1]
-    return noise
 
 
 def generate():
@@ -53,7 +34,7 @@ def generate():
 
 SOURCE = Source(
     holds="1 461 days x 4",
-    licence="public domain (package MIT)",
+    licence="public domain",
     beat="highest temperature as on the day before: RMSE 3.06 degC",
     read=read,
     generate=generate,

@@ -39,8 +39,8 @@ def generate():
 
 SOURCE = Source(
     holds="4 987 730 characters, 38 plays",
-    licence="public domain (package MIT)",
-    beat="5-gram 2.598 bits/char, first 1 115 394; bigrams of words: perplexity 117.9",
+    licence="public domain",
+    beat="n-gram bits/char, first 1 115 394: order 1 4.790, 2 3.657, 3 3.075, 5 2.598; Kneser-Ney 6 2.391",
     read=read,
     generate=generate,
     stand_in=lambda: topics()[1],

@@ -9,6 +9,7 @@ Records: dict from firm to a float64 array of its prices; one firm is listed fro
 import numpy as np
 
 from sandbox.data import Source, generator, rows
+from sandbox.data.sources._processes import persistent
 
 FIRMS = {"AAA": 123, "BBB": 123, "CCC": 123, "DDD": 123, "EEE": 68}
 
@@ -23,7 +24,6 @@ def read(members):
 
 def generate():
     """Let returns be normal, with a common part and months that are all wilder or calmer."""
-    from sandbox.data.sources.seattle import persistent
     from sandbox.kernels.activations import exp_array
     from sandbox.streams import normal
 
@@ -42,7 +42,7 @@ def generate():
 
 SOURCE = Source(
     holds="5 firms, 560 monthly prices",
-    licence="BSD-3-Clause (package MIT)",
+    licence="BSD-3-Clause",
     beat="random walk of log prices: expect no gain",
     read=read,
     generate=generate,

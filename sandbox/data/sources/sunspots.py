@@ -35,7 +35,7 @@ def generate():
 
 SOURCE = Source(
     holds="2 820 months",
-    licence="public domain (package BSD-2-Clause)",
+    licence="public domain",
     beat="same as last month: RMSE 20.09",
     read=read,
     generate=generate,

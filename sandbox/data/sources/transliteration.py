@@ -85,7 +85,7 @@ def generate():
 SOURCE = Source(
     holds="8 127 pairs of one word",
     licence="LGPL-2.1",
-    beat="letters between their neighbours .659",
+    beat="letters among those around them .659",
     read=read,
     generate=generate,
     stand_in="generated names",

@@ -65,7 +65,7 @@ def generate():
 
 SOURCE = Source(
     holds="270 + 370 utterances, 12 channels, 9 speakers",
-    licence="CC BY 4.0 (package BSD-3-Clause)",
+    licence="CC BY 4.0",
     beat="nearest neighbour .962; mean over time alone .935",
     read=read,
     generate=generate,
