@@ -25,14 +25,16 @@ from sandbox.training import Recipe, Trainer, model_for
 def one_to_one(corpus, model, hidden, batch, lr, updates, dtype, seed, mnist):
     """One vector in, one class out: recurrence without a second step is a perceptron.
 
-    The sequence has one step, all pixels of a picture. Of one seed all heads start with the same weights, and the input
-    matrices of mlp and rnn:relu: these two learn the same to the bit, and the recurrent matrix stays as it was drawn.
+    The sequence has one step, all pixels of a picture. Of one seed all heads of one size start with the same weights,
+    and the input matrices of mlp and rnn:relu: these two learn the same to the bit, and the recurrent matrix stays as
+    it was drawn.
     """
     chosen = classes.load(corpus, mnist, steps=1)
     network, perceptron = (model_for(chosen.task, seed, cell=cell, hidden=hidden, dtype=dtype)
                            for cell in (model, "mlp"))  # fmt: skip
     for name in ("head.W", "head.b"):
-        network.parameters[name][:] = perceptron.parameters[name]
+        if network.parameters[name].shape == perceptron.parameters[name].shape:  # an lru gives two numbers a unit
+            network.parameters[name][:] = perceptron.parameters[name]
     recipe = Recipe(updates=updates, batch=batch, lr=lr, schedule="cosine", evaluate_every=max(1, updates // 10))
     fit = Trainer(network, chosen.task, recipe, seq_len=1, seed=seed).run()
     return classes.columns(fit, chosen, network), fit.curves

@@ -246,6 +246,12 @@ def test_a_perceptron_and_an_rnn_of_one_step_learn_the_same_bits(tiny):
     assert rows[1]["parameters"] == rows[0]["parameters"] + 25 and rows[0]["data"] == "tiny digits"
 
 
+def test_a_model_with_two_outputs_for_each_unit_has_a_head_of_its_own(tiny):
+    row, _ = experiment.load("one_to_one")(corpus="digits", model="lru", hidden=5, batch=4, lr=0.01, updates=2,
+                                           dtype="float32", seed=1)  # fmt: skip
+    assert np.isfinite(row["loss"])
+
+
 def test_a_second_direction_sees_what_comes_behind(monkeypatch):
     # An a is of the class of the symbol behind it: with one direction nobody can know.
     rng = np.random.default_rng(0)

@@ -257,6 +257,14 @@ def test_windows_that_start_from_nothing_fit_into_the_text(tmp_path):
         load("crossover").grid({"text_length": "-5"}, {})
 
 
+def test_a_text_that_never_ends_is_not_for_a_transformer():
+    for name in ("characters", "words"):
+        with pytest.raises(UsageError, match=f"recurrent or a window for {name}, .* got transformer:post"):
+            load(name).grid({"model": "transformer:post"}, {})
+        load(name).grid({"model": "all"}, {})
+    load("crossover").grid({"model": "transformer:post"}, {})
+
+
 def test_a_file_of_ones_own_beside_other_sources(tmp_path, given):
     own = tmp_path / "own.txt"
     own.write_text("ab" * 25)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from package_index import pinned, sdist, serving, wheel
 
+from sandbox import corpora, data
 from sandbox.data import catalogue, fetching, index, members
 from sandbox.errors import UsageError
 
@@ -265,6 +266,9 @@ def test_no_home(monkeypatch):
     monkeypatch.setenv("HOME", "")  # for Python the root
     with pytest.raises(UsageError, match=r"got no home directory \(set SANDBOX_DATA_DIR\)"):
         fetching.directory()
+    assert refused() == "the folder for data must be known, got no home directory (set SANDBOX_DATA_DIR)"
+    assert data.load("seattle").label == "generated weather" and "is not fetched" in data.note("seattle")
+    assert corpora.load("series", source="seattle").label == "generated weather"
 
 
 def test_a_folder_in_the_place_of_an_archive(server, folder):

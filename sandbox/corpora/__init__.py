@@ -87,5 +87,5 @@ def load(name: str, **options) -> Corpus:
     if name not in available():
         raise unknown("corpus", name, available())
     options |= {"part": part} if part else {}
-    paths = [fetching.directory(), *(options[each] for each in FILES if options.get(each))]
-    return _load(name, tuple(sorted(options.items())), tuple(map(_stamp, paths)))
+    paths = [fetching.known_directory(), *(options.get(each) for each in FILES)]
+    return _load(name, tuple(sorted(options.items())), tuple(map(_stamp, filter(None, paths))))

@@ -25,7 +25,7 @@ from sandbox.data.catalogue import Archive
 from sandbox.errors import UsageError, shorten
 from sandbox.folders import user_cache
 
-__all__ = ["directory", "fetch", "fetched", "offline", "path_of", "verified"]
+__all__ = ["directory", "fetch", "fetched", "known_directory", "offline", "path_of", "verified"]
 
 LOCK = ".lock"
 
@@ -43,13 +43,19 @@ def directory() -> Path:
     UsageError
         When there is neither the variable nor a home directory.
     """
+    folder = known_directory()
+    if folder is None:
+        raise UsageError("the folder for data must be known, got no home directory (set SANDBOX_DATA_DIR)")
+    return folder
+
+
+def known_directory() -> Path | None:
+    """Return the folder of all archives; None where nothing says which it is, so that nothing can be there."""
     override = os.environ.get("SANDBOX_DATA_DIR")
     if override:
         return Path(override)
     folder = user_cache()
-    if not folder.is_absolute():
-        raise UsageError("the folder for data must be known, got no home directory (set SANDBOX_DATA_DIR)")
-    return folder / "data"
+    return folder / "data" if folder.is_absolute() else None
 
 
 def path_of(archive: Archive) -> Path:
@@ -59,7 +65,7 @@ def path_of(archive: Archive) -> Path:
 
 def fetched(archive: Archive) -> bool:
     """Return whether an archive is there, which `verified` may still find damaged."""
-    return path_of(archive).is_file()
+    return known_directory() is not None and path_of(archive).is_file()
 
 
 def verified(archive: Archive) -> Path:

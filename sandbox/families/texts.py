@@ -49,8 +49,13 @@ def check(grid, settings, corpus: str, apart: bool = False) -> None:
     Raises
     ------
     UsageError
-        A file that is missing or that no corpus can be made of, or a sequence as long as the text.
+        A file that is missing or that no corpus can be made of, a window as long as the text, or only models with
+        states of all steps so far for a text that never ends.
     """
+    models = grid.get("model", ("",))
+    if not apart and all(model.partition(":")[0] == "transformer" for model in models):
+        rule = f"recurrent or a window for {corpus}, whose sequences never end"
+        raise UsageError(f"model must be {rule}, got {', '.join(models)} (crossover has windows)")
     shortest = min(grid["text_length"])
     learned = len(divided(range(shortest))[0])
     if "text" in grid["source"]:
