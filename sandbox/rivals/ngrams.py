@@ -46,18 +46,11 @@ def witten_bell(train: np.ndarray, held_out: np.ndarray, symbols: int, order: in
     >>> witten_bell(text, np.array([0, 1]), 2, order=1)  # ln of (2 + 2 / 2) / (5 + 2)
     array([-0.84729786])
     """
-    codes, edge = np.concatenate([train, held_out]), len(train)
-    place = np.arange(len(codes))
-    inside = np.where(place < edge, place, place - edge)  # symbols before this one in its own text
+    codes, inside, edge = _texts(train, held_out)
     p, context = np.full(len(held_out), 1.0 / symbols), np.zeros(len(codes), np.int64)
     for k in range(1, order + 1):
         gram = _renumbered(context * symbols + codes)
-        counted = (place < edge) & (inside >= k - 1)
-        pairs, contexts = gram.max() + 1, context.max() + 1
-        of_gram = np.bincount(gram[counted], minlength=pairs)
-        of_context = np.bincount(context[counted], minlength=contexts)
-        _, first = np.unique(gram[counted], return_index=True)
-        kinds = np.bincount(context[counted][first], minlength=contexts)
+        of_gram, of_context, kinds = _counts(gram, context, np.flatnonzero(inside[:edge] >= k - 1))
         c, n, u = (counts[at[edge:]] for counts, at in ((of_gram, gram), (of_context, context), (kinds, context)))
         known = (n > 0) & (inside[edge:] >= k - 1)
         p = np.where(known, (c + u * p) / np.where(known, n + u, 1), p)
@@ -74,29 +67,38 @@ def kneser_ney(train: np.ndarray, held_out: np.ndarray, symbols: int, order: int
     >>> kneser_ney(text, np.array([0, 1]), 2, order=1)  # ln of (2 - 1 / 2 + 1 / 2 * 2 / 2) / 5
     array([-0.91629073])
     """
-    codes, edge = np.concatenate([train, held_out]), len(train)
-    place = np.arange(len(codes))
-    inside = np.where(place < edge, place, place - edge)
+    codes, inside, edge = _texts(train, held_out)
     contexts, grams = [np.zeros(len(codes), np.int64)], []
     for _ in range(order):
         grams.append(_renumbered(contexts[-1] * symbols + codes))
         contexts.append(np.concatenate([[0], grams[-1][:-1]]))
     p = np.full(len(held_out), 1.0 / symbols)
     for k, (context, gram) in enumerate(zip(contexts[:-1], grams, strict=True), 1):
-        counted = np.flatnonzero((place < edge) & (inside >= k - 1))
+        counted = np.flatnonzero(inside[:edge] >= k - 1)
         if k < order:  # each different symbol before counts once
-            longer = np.flatnonzero((place < edge) & (inside >= k))
+            longer = np.flatnonzero(inside[:edge] >= k)
             counted = longer[np.unique(grams[k][longer], return_index=True)[1]]
-        of_gram = np.bincount(gram[counted], minlength=len(codes))
-        of_context = np.bincount(context[counted], minlength=len(codes))
-        _, first = np.unique(gram[counted], return_index=True)
-        kinds = np.bincount(context[counted][first], minlength=len(codes))
+        of_gram, of_context, kinds = _counts(gram, context, counted)
         once, twice = (np.count_nonzero(of_gram == times) for times in (1, 2))
         discount = once / (once + 2 * twice) if once else 0.5
         c, n, u = (counts[at[edge:]] for counts, at in ((of_gram, gram), (of_context, context), (kinds, context)))
         known = (n > 0) & (inside[edge:] >= k - 1)
         p = np.where(known, (np.maximum(c - discount, 0.0) + discount * u * p) / np.where(known, n, 1), p)
     return log_array(np.ascontiguousarray(p[1:]))
+
+
+def _texts(train, held_out):
+    """Both texts as one, how many symbols stand before each in its own, and where the second begins."""
+    edge = len(train)
+    return np.concatenate([train, held_out]), np.concatenate([np.arange(edge), np.arange(len(held_out))]), edge
+
+
+def _counts(gram, context, counted):
+    """How often each n-gram and each context is among the places that are counted, and with how many symbols."""
+    pairs, contexts = gram.max() + 1, context.max() + 1
+    _, first = np.unique(gram[counted], return_index=True)
+    return (np.bincount(gram[counted], minlength=pairs), np.bincount(context[counted], minlength=contexts),
+            np.bincount(context[counted][first], minlength=contexts))  # fmt: skip
 
 
 def _renumbered(values):
